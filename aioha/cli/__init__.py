@@ -1,0 +1,1 @@
+"""The command line: a face of the library, like the decorator. `app` holds the surface, each other file one concern."""

@@ -1,0 +1,202 @@
+"""The surface of the command line: commands, arguments, help. What a command does is in the file named after it."""
+
+import asyncio
+import logging
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from ..elector import Elector
+from ..settings import Options, Settings
+from ..where import Where, parse
+from . import run as run_command
+from . import show
+from .report import CONFIG, LOST, UNAVAILABLE, USAGE, Failure, log_to_stderr, report
+from .signals import run_until_signalled
+
+__all__ = ["entry"]
+
+USAGE_ERROR = cast(type[Any], typer.BadParameter.__mro__[2])  # ClickException; click is inside typer since 0.27 or so
+EXIT_CODES = (
+    f"Exit codes: {USAGE} the command line, WHERE or an option is wrong; {UNAVAILABLE} no server reached; "
+    f"{CONFIG} the servers refuse, or another kind of election is held there: trying again would not help."
+)
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Leader election: one candidate works, the others stand by.",
+    epilog=EXIT_CODES,
+)
+
+WhereArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHERE",
+        envvar="AIOHA_WHERE",
+        show_default=False,
+        help="zk://host[:port],.../path or local:name. A password is better kept in the environment variable.",
+    ),
+]
+Layout = Annotated[str | None, typer.Option(metavar="NAME", help="How the election lies in znodes: ephemeral or mooon.")]
+ConnectTimeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on the first connect; inf: wait for ever.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
+
+
+class RunCommand(TyperCommand):
+    """Takes CMD, which is all behind the first `--`, away before options are looked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ours, dashes, command = _split(args)
+        ctx.obj = command
+        if not command and "--help" not in ours:
+            raise Failure(USAGE, "no command to run; write it behind --, as in: aioha run WHERE -- CMD [ARG]...")
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "-- CMD [ARG]..."]
+
+
+def _split(args: list[str]) -> tuple[list[str], list[str], list[str]]:
+    place = args.index("--") if "--" in args else len(args)
+    return args[:place], args[place : place + 1], args[place + 1 :]
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"aioha {version('aioha')}")
+    except PackageNotFoundError:
+        typer.echo("aioha, from a source tree that is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    cls=RunCommand,
+    help="Run CMD while we lead, and only then.\n\n"
+    "CMD has a process group of its own, and AIOHA_TOKEN, AIOHA_TERM, AIOHA_IDENTITY and AIOHA_WHERE in its environment. "
+    "When the term is lost the group gets SIGTERM, then SIGKILL before the lease ends, and we stand by again. "
+    "SIGTERM and SIGINT end CMD, then resign; a second one kills CMD at once. CMD's own end ends the run with the same status.",
+    epilog=f"{EXIT_CODES} {LOST} the term was lost (--once). 127, 126: CMD not found, not executable. Else CMD's own status, "
+    "128 + n after signal n.",
+)
+def run(
+    context: typer.Context,
+    where: WhereArgument,
+    identity: Annotated[str | None, typer.Option(metavar="NAME", help="This candidate's name; default host:pid:random.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="TEXT", help="What observers see; default the identity.")] = None,
+    layout: Layout = None,
+    session_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Asked of the servers; default 10.")] = None,
+    stop_grace: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="CMD's time to end, inside the lease; default a tenth of the session timeout.")
+    ] = None,
+    takeover_delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wait between winning and starting CMD.")] = None,
+    connect_timeout: ConnectTimeout = None,
+    tick: Annotated[float | None, typer.Option(metavar="SECONDS", help="The servers' tickTime, if known.")] = None,
+    lease: Annotated[str | None, typer.Option(metavar="KIND", help="quorum, or ping for a lone server.")] = None,
+    kill_after: Annotated[
+        float, typer.Option(metavar="SECONDS", help="When we are told to end: CMD's time between SIGTERM and SIGKILL.")
+    ] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help=f"When the term is lost, exit {LOST} instead of standing by again.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="The log on stderr: one JSON object a line.")] = False,
+) -> int:
+    options = _given(
+        identity=identity,
+        data=None if data is None else os.fsencode(data),
+        layout=layout,
+        session_timeout=session_timeout,
+        stop_grace=stop_grace,
+        takeover_delay=takeover_delay,
+        connect_timeout=connect_timeout,
+        tick=tick,
+        lease=lease,
+    )
+    log_to_stderr(as_json=log_json)
+    if not kill_after >= 0:  # nan, too
+        raise Failure(USAGE, f"--kill-after: must be a number of seconds, 0 or more, got {kill_after:g}")
+    place, settings = _checked(where, options)
+    plan = run_command.Plan(context.obj, str(place), settings.identity, once, kill_after, settings.grace_within)
+    elector = _elector(where, {**options, "identity": settings.identity})
+    return asyncio.run(run_command.run(elector, plan))
+
+
+@app.command(epilog=f"{EXIT_CODES} 0: somebody leads, 1: nobody.")
+def status(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
+    """Show who leads."""
+    place, elector = _observer(where, layout, connect_timeout)
+    logging.disable()  # the one line that says what went wrong is enough
+    return run_until_signalled(show.status(elector, str(place), as_json=json))
+
+
+@app.command(epilog=f"{EXIT_CODES} 128 + n: ended by signal n.")
+def watch(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
+    """Show who leads, and each change in a line, until interrupted."""
+    _, elector = _observer(where, layout, connect_timeout)
+    log_to_stderr(level=logging.WARNING)
+    return run_until_signalled(show.watch(elector, as_json=json))
+
+
+@app.command(epilog=f"{UNAVAILABLE}: no ZooKeeper on this machine (--zookeeper). 1: two candidates worked at once.")
+def demo(zookeeper: Annotated[bool, typer.Option("--zookeeper", help="On a real ensemble of three servers, started here.")] = False) -> int:
+    """Watch three candidates: the leader is killed, then resigns, and what happened is drawn."""
+    from .demo.story import tell  # only here: nobody else needs it loaded
+
+    return run_until_signalled(tell(zookeeper=zookeeper))
+
+
+def entry(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code."""
+    if not arguments:
+        _invoke(["--help"])
+        return USAGE
+    try:
+        return _invoke(arguments)
+    except USAGE_ERROR as error:
+        return report(Failure(USAGE, f"{error.format_message()} (see aioha --help)"))
+    except typer.Abort:  # Ctrl-C, as some versions of typer pass it on
+        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    return int(get_command(app).main(args=arguments, prog_name="aioha", standalone_mode=False) or 0)
+
+
+def _given(**values: object) -> Options:
+    """The options that were given: what is left out is the library's to decide."""
+    return cast(Options, {name: value for name, value in values.items() if value is not None})
+
+
+def _checked(where: str, options: Options) -> tuple[Where, Settings]:
+    try:
+        place = parse(where)
+        return place, Settings.resolve(place, **options)
+    except ValueError as error:
+        raise Failure(USAGE, str(error)) from None
+
+
+def _elector(where: str, options: Options) -> Elector:
+    try:
+        return Elector(where, **options)
+    except ValueError as error:
+        raise Failure(USAGE, str(error)) from None
+
+
+def _observer(where: str, layout: str | None, connect_timeout: float | None) -> tuple[Where, Elector]:
+    options = _given(layout=layout, connect_timeout=connect_timeout)
+    place, _ = _checked(where, options)
+    return place, _elector(where, options)

@@ -1,0 +1,153 @@
+"""`aioha run`: CMD runs only while we lead. The order that everything here keeps: CMD's group is gone, then the release.
+
+A term that is lost cancels the body `stop_grace` before another candidate can be elected; most of that time goes to
+CMD after SIGTERM, the rest to SIGKILL and to seeing it gone. A signal to us is no such hurry: the lease goes on being
+renewed while CMD ends. Either way the block is left, and the term released, only once nothing of CMD runs.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..elector import Elector, Term
+from ..errors import TermEnded
+from .child import NOT_EXECUTABLE, NOT_FOUND, Child
+from .report import LOST, Failure
+from .signals import take_signals
+
+__all__ = ["Plan", "run"]
+
+GRACE_FOR_TERM = 0.7  # share of stop_grace that CMD has after SIGTERM; the rest is for SIGKILL to take effect
+
+log = logging.getLogger("aioha.run")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, and how to end it."""
+
+    command: Sequence[str]
+    shown_where: str  # without credentials: an environment is no place for a secret
+    identity: str
+    once: bool
+    kill_after: float
+    grace: Callable[[float], float]  # stop_grace within a negotiated session timeout
+
+
+async def run(elector: Elector, plan: Plan) -> int:
+    """Campaign, run CMD while leading, and return CMD's exit status (or `LOST`, or 128 + n if a signal came first)."""
+    check_executable(plan.command[0])
+    return await _Run(elector, plan).run()
+
+
+def check_executable(name: str) -> None:
+    """Raises `Failure` at once for what would else come out only when this candidate is elected, days from now."""
+    if shutil.which(name):
+        return
+    if os.sep in name and os.path.exists(name):
+        raise Failure(NOT_EXECUTABLE, f"{name}: not executable")
+    raise Failure(NOT_FOUND, f"{name}: command not found")
+
+
+class _Run:
+    def __init__(self, elector: Elector, plan: Plan) -> None:
+        self._elector = elector
+        self._plan = plan
+        self._child: Child | None = None
+        self._signal: int | None = None  # the first that asked us to end
+        self._asked = asyncio.Event()
+        self._status: int | None = None  # of a CMD that ended by itself, or because we were asked to end
+        self._task: asyncio.Task[int] | None = None
+
+    async def run(self) -> int:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would lose CMD's exit status
+        self._task = asyncio.ensure_future(self._campaign())
+        take_signals(self._on_signal)
+        # Stopping us would leave CMD running beside the next leader.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, log.warning, "Ctrl-Z is ignored: Ctrl-C ends CMD and resigns")
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            if self._signal is None:
+                raise
+            return 128 + self._signal if self._status is None else self._status
+
+    async def _campaign(self) -> int:
+        async with self._elector as elector:
+            async for campaign in elector.campaigns():
+                log.info("%s: standing by as %s", self._plan.shown_where, self._plan.identity)
+                try:
+                    async with campaign as term:
+                        await self._lead(term)
+                except TermEnded as error:
+                    log.warning("%s", error)
+                if self._status is not None:
+                    return self._status
+                if self._plan.once:
+                    raise Failure(LOST, "the term is over, and --once says not to stand again")
+        raise AssertionError("campaigns() does not end")
+
+    async def _lead(self, term: Term) -> None:
+        """The body of a term. Whatever happens, it ends after CMD."""
+        self._child = child = Child(self._plan.command, self._environment(term))
+        log.info("term %s, token %d: started %s (pid %d)", term.number or "?", term.token, self._plan.command[0], child.pid)
+        try:
+            await self._exited_or_asked(child)
+            await child.end(self._plan.kill_after)
+            self._conclude(child)
+        except asyncio.CancelledError:
+            await self._end_within_grace(child)
+            raise
+        finally:
+            await child.destroy()
+            self._child = None
+
+    async def _exited_or_asked(self, child: Child) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (child.exited, self._asked)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _end_within_grace(self, child: Child) -> None:
+        """The term is over. A CMD that we have not told to end yet has not ended the run: it is started again."""
+        concluded = child.exited.is_set() or self._asked.is_set()
+        log.warning("the term is over: ending %s (pid %d)", self._plan.command[0], child.pid)
+        session = self._elector.session
+        patience = self._plan.kill_after
+        if session is not None:
+            patience = min(patience, GRACE_FOR_TERM * self._plan.grace(session.timeout))
+        try:
+            await child.end(patience)
+        finally:  # cancelled once more at the lease's end
+            await child.destroy()
+            if concluded:
+                self._conclude(child)
+
+    def _conclude(self, child: Child) -> None:
+        self._status = child.status
+        log.info("%s ended with status %d", self._plan.command[0], child.status)
+
+    def _environment(self, term: Term) -> dict[str, str]:
+        environment = dict(os.environ)
+        environment.update(AIOHA_WHERE=self._plan.shown_where, AIOHA_IDENTITY=self._plan.identity, AIOHA_TOKEN=str(term.token))
+        environment.pop("AIOHA_TERM", None)
+        if term.number is not None:
+            environment["AIOHA_TERM"] = str(term.number)
+        return environment
+
+    def _on_signal(self, number: int) -> None:
+        again, self._signal = self._signal is not None, self._signal or number
+        if self._child is not None:
+            if again:
+                self._child.kill()
+            self._asked.set()
+        elif again:  # CMD is gone or never ran: what is left to do is only courtesy
+            os._exit(128 + number)
+        elif self._task is not None:
+            self._task.cancel()

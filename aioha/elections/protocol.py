@@ -1,0 +1,156 @@
+"""What an elector needs of a store: the contract between `elector` and each file of this package.
+
+An `Election` lets one candidate take part: it grants terms one after another and shows who leads. A `Grant` is one
+term as the store gave it. It ends at most once, says why, and tells its listener in the same tick, so that the
+elector's supervision needs neither a task nor a poll.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+__all__ = ["Election", "Grant", "Leader", "Predecessor", "SessionView"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads, as everybody can see it.
+
+    `since` is Unix time in seconds, by the store's clock: for people, never for decisions.
+    """
+
+    identity: str
+    data: bytes
+    token: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """Who led before this term, and whether that term's work is known to have ended."""
+
+    identity: str
+    data: bytes
+    token: int
+    ended_cleanly: bool
+
+
+class SessionView(Protocol):
+    """What people may want to know of the connection; `Elector.session`."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def server(self) -> str | None: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def id(self) -> int: ...
+
+
+class Grant(Protocol):
+    """One term, from being granted to being released. All of it but `confirm` and `release` is synchronous."""
+
+    @property
+    def token(self) -> int: ...
+    @property
+    def number(self) -> int | None: ...
+    @property
+    def leader(self) -> Leader: ...
+    @property
+    def predecessor(self) -> Predecessor | None: ...
+
+    @property
+    def settle(self) -> float:
+        """Seconds to wait before the work may start (a predecessor may still be cleaning up); usually 0."""
+        ...
+
+    @property
+    def stop_grace(self) -> float:
+        """Seconds the work has to end, counted back from `deadline`."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """When the work must have ended, on the elector's clock; `inf` where the store needs no lease."""
+        ...
+
+    @property
+    def lease(self) -> float:
+        """How long an unrenewed lease lasts, in seconds, for messages; `inf` where there is none."""
+        ...
+
+    @property
+    def doubtful(self) -> bool:
+        """The connection is gone: the term rests on the lease alone."""
+        ...
+
+    @property
+    def seated(self) -> bool:
+        """Nobody can begin to work before `release`, even if the term is over."""
+        ...
+
+    @property
+    def ended(self) -> str | None:
+        """Why the world ended this term, as the end of a sentence; None while it stands. The lease is not in here."""
+        ...
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` (the only one) in the same tick in which `ended` or `doubtful` changes."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until the lease is worth starting on (at once, without a pause, where it is), or the term has ended.
+        Called after `settle` was waited for.
+        """
+        ...
+
+    async def confirm(self) -> None:
+        """Ask the store whether the term stands, in one round trip. Sets `ended` if not; raises `Unavailable`."""
+        ...
+
+    def client(self) -> Any:
+        """The aiozk client on this term's session. Raises `ElectionError` where there is none."""
+        ...
+
+    async def release(self) -> None:
+        """Give the term up, now that its work has ended. Idempotent; never raises; returns once the store knows,
+        or once it is certain that nothing of ours is left, and can take long while the store is unreachable.
+        """
+        ...
+
+
+class Election(Protocol):
+    """One candidate's part in one election."""
+
+    async def open(self) -> None:
+        """Connect. Raises `Unavailable` within `connect_timeout`, `SessionFailed`, `LayoutMismatch`."""
+        ...
+
+    async def win(self, *, yielding: bool = False) -> Grant:
+        """Stand by until the store grants us a term with a lease that is worth starting on; waits out outages.
+
+        `yielding`: another candidate goes first, if one stands by: wait until another leads, at most
+        `min(1 s, T/4)`. Cancelling it withdraws: whatever was won or half won is released before it returns.
+        Raises `SessionFailed`, `LayoutMismatch`.
+        """
+        ...
+
+    async def leader(self) -> Leader | None:
+        """Who leads now, in one round trip. Raises `Unavailable`."""
+        ...
+
+    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
+        """The present leader as soon as it differs from `last` (at once if `first`); waits out outages."""
+        ...
+
+    @property
+    def session(self) -> SessionView | None: ...
+
+    async def close(self) -> None:
+        """Leave, bounded, in any state. Called after every grant was released or given up on."""
+        ...
+
+
+Traceback = TracebackType | None

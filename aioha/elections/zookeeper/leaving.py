@@ -1,0 +1,70 @@
+"""Leaving a path: remove what a session of ours owns there, and return only when that is certain.
+
+Safe to repeat after a lost reply, and never touches what is another's: the fast way is pinned by the record's version,
+every other way looks first who owns what, behind a committed write.
+"""
+
+import asyncio
+import random
+
+from ...session import ZooKeeperSession
+from ...wire import requests
+from ...wire.errors import NoAuth
+from .ledger import Names
+from .znodes import PASSING, commit_something, stat_or_none
+
+__all__ = ["OURS", "leave", "release"]
+
+STUMBLE = 0.05  # seconds, jittered
+OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
+
+
+async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], record: bool, ended: int | None) -> None:
+    """Give up a term that stands, in one round trip; `ended`: its token, if its work is known to have ended cleanly.
+
+    Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
+    """
+    operations = [requests.delete(names.path, OURS)]
+    if record:
+        operations.append(requests.delete(names.seat))
+        if ended is not None:
+            operations.append(requests.set_data(names.ended, b"%d" % ended))
+    try:
+        reply = await session.send(requests.multi(*checks, *operations))
+        if requests.failure(reply) is None:
+            return
+    except PASSING:
+        pass
+    await leave(session, names, record=record, ended=ended)
+
+
+async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended: int | None = None) -> None:
+    """Remove whatever this session owns on the path. Waits and raises as `release`."""
+    while not session.state.is_dead:
+        try:
+            await session.attached()
+            operations = await _what_is_ours(session, names, record=record)
+            if not operations:
+                return
+            if ended is not None:
+                reply = await session.send(requests.multi(*operations, requests.set_data(names.ended, b"%d" % ended)))
+                ended = None  # at the second try it is less important than to be gone
+            else:
+                reply = await session.send(requests.multi(*operations))
+            failed = requests.failure(reply)
+            if failed is not None and isinstance(failed[1], NoAuth):
+                raise failed[1]
+        except PASSING:
+            await asyncio.sleep(random.uniform(0, STUMBLE))
+
+
+async def _what_is_ours(session: ZooKeeperSession, names: Names, *, record: bool) -> list[requests.Request]:
+    await commit_something(session)
+    paths = [names.path, names.seat] if record else [names.path]
+    replies = [session.send(requests.exists(path)) for path in paths]
+    stats = [await stat_or_none(reply) for reply in replies]
+    return [
+        requests.delete(path, stat.version)
+        for path, stat in zip(paths, stats, strict=True)
+        if stat is not None and stat.owner == session.id
+    ]

@@ -1,0 +1,88 @@
+"""Seeing who leads an `ephemeral` election, without taking part."""
+
+import asyncio
+import contextlib
+import random
+
+from ...errors import Unavailable
+from ...session import ZooKeeperSession
+from ...sessions import Sessions
+from ...settings import Settings
+from ...wire import requests
+from ...wire.errors import NoAuth, NoNode, ResponseError
+from ...wire.watches import OnEvent
+from ..protocol import Leader
+from .attention import Attention
+from .ledger import Ledger, LedgerView, Names
+from .znodes import PASSING, explain_refusal, ignore, mismatch, stat_or_none
+
+__all__ = ["Observer"]
+
+READ_BOUND = 5.0  # seconds that somebody who asks once will wait
+STUMBLE = 0.05  # seconds, jittered, before looking again after a lost connection
+
+
+class Observer:
+    """Reads; decides nothing."""
+
+    def __init__(self, names: Names, settings: Settings, sessions: Sessions) -> None:
+        self._names = names
+        self._settings = settings
+        self._sessions = sessions
+
+    async def leader(self) -> Leader | None:
+        """Who leads now, at least as new as this call. Raises `Unavailable`, `SessionFailed`, `LayoutMismatch`."""
+        try:
+            async with asyncio.timeout(READ_BOUND):
+                session = await self._sessions.live()
+                fresh = session.send(requests.sync(self._names.path))
+                seen = await self._see(session, ignore)
+                await fresh
+                return seen
+        except TimeoutError:
+            raise Unavailable(f"{self._names.path}: no answer within {READ_BOUND:g} s ({self._sessions.why})") from None
+        except PASSING as error:
+            raise Unavailable(f"{self._names.path}: {self._sessions.why}") from error
+        except ResponseError as error:
+            raise explain_refusal(error, self._names.path, self._settings.identity) from error
+
+    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
+        """The present leader once it differs from `last` (at once if `first`); waits out outages."""
+        while True:
+            with Attention(await self._sessions.live()) as attention:
+                try:
+                    seen = await self._see(attention.session, attention.on_event)
+                    if first or _token(seen) != _token(last):
+                        return seen
+                    await attention.wait(attention.session.timeout)
+                except PASSING:
+                    await asyncio.sleep(random.uniform(0, STUMBLE))
+                except ResponseError as error:
+                    raise explain_refusal(error, self._names.path, self._settings.identity) from error
+
+    async def _see(self, session: ZooKeeperSession, on_event: OnEvent) -> Leader | None:
+        node = session.exists(self._names.path, on_event)
+        data = session.send(requests.get(self._names.path))
+        ledger = Ledger(session, self._names) if self._settings.record else None
+        stat = await stat_or_none(node)
+        if stat is not None and not stat.is_ephemeral:
+            raise await mismatch(session, self._names.path)
+        view: LedgerView | None = None
+        if ledger is not None:
+            with contextlib.suppress(NoAuth):
+                view = await ledger.read()
+        try:
+            reply = await asyncio.shield(data)
+        except NoNode:
+            return None
+        return self._describe(requests.stat_of(reply), reply.data or b"", view)
+
+    def _describe(self, stat: requests.Stat, data: bytes, ledger: LedgerView | None) -> Leader:
+        if ledger is not None and ledger.zxid == stat.czxid:
+            return Leader(ledger.record.identity, data, ledger.token, stat.ctime)
+        text = data.rstrip(b"\0")  # the C++ scheme ends its data with one
+        return Leader(text.decode(errors="replace"), text, stat.czxid, stat.ctime)
+
+
+def _token(leader: Leader | None) -> int | None:
+    return None if leader is None else leader.token

@@ -1,0 +1,272 @@
+"""One candidate in one election: the front door.
+
+An `Elector` connects, campaigns (`campaign`), hands out terms, and runs background work (`work=`). What a term rests
+on is the election's business (`elections`), how it is held and ended the campaign's (`campaign`).
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from .campaign import Campaign
+from .elections import Election, Leader, SessionView, from_where
+from .errors import ElectionError, TermEnded
+from .host import finish
+from .observe import Observation
+from .settings import Options, Settings
+from .standing import Event, Standing, after
+from .steps import Steps
+from .term import Term
+from .where import parse
+
+__all__ = ["Elector", "Work"]
+
+log = logging.getLogger("aioha")
+
+T = TypeVar("T")
+Work = Callable[[Term], Awaitable[T]]
+FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between failures of background work with on_failure="retry"
+LEAVE_BOUND = 5.0  # seconds that the end of the block waits for releases still under way
+
+
+class Elector:
+    """One candidate in one election, as an async context manager.
+
+    where: where the election is held, see `where`. work: run in the background while the block lasts, once elected.
+    options: see `Settings`; they win over options in `where`.
+
+    Raises `ValueError` for a malformed `where` or options that do not fit together. Entering connects and raises
+    `Unavailable` within `connect_timeout`, `SessionFailed` or `LayoutMismatch`; leaving ends the work, waits until it
+    has ended, and resigns.
+    """
+
+    def __init__(self, where: str, work: Work[Any] | None = None, **options: Unpack[Options]) -> None:
+        parsed = parse(where)
+        self._set_up(parsed.election, Settings.resolve(parsed, **options), work, election=None)
+        self.election = from_where(parsed, self._settings)
+
+    @classmethod
+    def holding(cls, election: Election, place: str, settings: Settings, work: Work[Any] | None) -> "Elector":
+        """An elector on an election made elsewhere (`Session.elector`)."""
+        elector = cls.__new__(cls)
+        elector._set_up(place, settings, work, election)
+        return elector
+
+    def _set_up(self, place: str, settings: Settings, work: Work[Any] | None, election: Election | None) -> None:
+        if work is not None and not callable(work):
+            raise TypeError(f"work must be an async function that takes the term, got {work!r}")
+        self.place = place
+        self.clock = settings.clock
+        self.takeover_delay = settings.takeover_delay
+        if election is not None:
+            self.election = election
+        self._settings = settings
+        self._work = work
+        self._standing = Standing.OUT
+        self._campaign: Campaign | None = None
+        self._open = False
+        self._yields = False  # we resigned: the others go first
+        self._owner: asyncio.Task[Any] | None = None  # the task of the block, to be cancelled if the work fails
+        self._owner_cancelled = False
+        self._background: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._releases: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Elector {self.identity} of {self.place}: {self._standing.value}>"
+
+    # ------------------------------------------------------------------ the block
+
+    async def __aenter__(self) -> "Elector":
+        if self._open:
+            raise ElectionError(f"{self.place}: this elector is in use; make another one")
+        await self.election.open()
+        self._open = True
+        if self._work is not None:
+            self._owner = asyncio.current_task()
+            self._background = asyncio.create_task(self._run_work(self._work), name=f"aioha work of {self.place}")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        owner, self._owner = self._owner, None
+        interrupted = await self._stop_background()
+        closing = asyncio.ensure_future(self._close())
+        interrupted = await finish(closing, float("inf")) or interrupted
+        if self._owner_cancelled and owner is asyncio.current_task() and owner is not None:
+            owner.uncancel()
+        if self._failure is not None:
+            raise self._failure
+        if interrupted is not None:
+            raise interrupted
+        closing.result()
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def identity(self) -> str:
+        """This candidate's name in the election."""
+        return self._settings.identity
+
+    @property
+    def standing(self) -> Standing:
+        """Where this candidate stands; `is_leading` also asks the clock."""
+        return self._standing
+
+    @property
+    def is_leading(self) -> bool:
+        """The work of our term may run at this very moment, by the lease clock. No round trip."""
+        return self._campaign is not None and self._campaign.may_work
+
+    @property
+    def session(self) -> SessionView | None:
+        """The ZooKeeper session: `state`, `server`, `timeout`, `id`. None on `local`."""
+        return self.election.session
+
+    # ------------------------------------------------------------------ taking part
+
+    def campaign(self) -> Campaign:
+        """`async with elector.campaign() as term:` waits to be elected, then holds the term while the body runs.
+
+        The body is cancelled when the term ends, and the block then raises `LeadershipLost` or `LeadershipResigned`.
+        """
+        return Campaign(self)
+
+    def campaigns(self) -> "Campaigns":
+        """`async for campaign in elector.campaigns()`: one after another, each to be entered with `async with`."""
+        return Campaigns(self)
+
+    async def lead(self, work: Work[T]) -> T:
+        """Campaign, run `work(term)` as leader, and campaign again whenever the term ends before the work does.
+
+        Returns what the work returns; raises what it raises, unwrapped.
+        """
+        while True:
+            campaign = Campaign(self)
+            try:
+                async with campaign as term:
+                    return await Steps(work(term), campaign.stop_if_over)
+            except TermEnded as ended:
+                if ended is not campaign.raised:
+                    raise
+
+    async def resign(self) -> None:
+        """Give the term up, if we lead; the others go first then. From the work itself it returns at once, and the
+        work is then cancelled; from another task it returns when the store knows.
+        """
+        campaign = self._campaign
+        if campaign is None or not campaign.holding:
+            return
+        campaign.resign()
+        if asyncio.current_task() is not campaign.task:
+            await campaign.gone()
+
+    # ------------------------------------------------------------------ looking on
+
+    async def leader(self) -> Leader | None:
+        """Who leads now, in one round trip. Raises `Unavailable` within 5 s, `SessionFailed`, `LayoutMismatch`."""
+        self._check_open()
+        return await self.election.leader()
+
+    def observe(self) -> Observation:
+        """`async for leader in elector.observe()`: who leads now, and each time it is another; None for nobody."""
+        self._check_open()
+        return Observation(self.election)
+
+    # ------------------------------------------------------------------ for the campaign (Candidacy)
+
+    def begin(self, campaign: Campaign) -> bool:
+        """A campaign starts. Returns whether the others go first."""
+        self._check_open()
+        if self._campaign is not None:
+            raise ElectionError(f"{self.place}: this elector is campaigning already; one campaign at a time")
+        self._campaign = campaign
+        self.happened(Event.JOIN)
+        yields, self._yields = self._yields, False
+        return yields
+
+    def happened(self, event: Event) -> None:
+        before, self._standing = self._standing, after(self._standing, event)
+        if before is not self._standing:
+            log.debug("%s: %s", self.place, self._standing.value)
+
+    def end(self, campaign: Campaign, *, resigned: bool) -> None:
+        """A campaign is over."""
+        if self._campaign is campaign:
+            self._campaign = None
+        self._yields = resigned
+
+    def keep(self, release: "asyncio.Future[None]") -> None:
+        """A release goes on in the background; the end of the block waits for it a little."""
+        if not release.done():
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+
+    # ------------------------------------------------------------------ background work
+
+    async def _run_work(self, work: Work[Any]) -> None:
+        pause = FIRST_RETRY
+        while True:
+            begun = self.clock()
+            try:
+                await self.lead(work)
+            except Exception as error:
+                if not self._takes_failure(error):
+                    return
+                if self.clock() - begun > LONGEST_RETRY:
+                    pause = FIRST_RETRY
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_RETRY)
+                self._yields = True  # another candidate may fare better
+            else:
+                log.info("%s: the work has returned; this candidate takes no further part", self.place)
+                return
+
+    def _takes_failure(self, error: Exception) -> bool:
+        """Decide about failed background work. True: try again."""
+        log.critical("%s: the work failed: %r", self.place, error, exc_info=error)
+        if self._settings.on_failure == "retry" and not isinstance(error, ElectionError):
+            return True
+        self._failure = error
+        if self._settings.on_failure == "exit":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif self._owner is not None and not self._owner.done():
+            self._owner_cancelled = self._owner.cancel(f"the work failed: {error!r}")
+        return False
+
+    async def _stop_background(self) -> asyncio.CancelledError | None:
+        """Cancel the work once and wait until it has ended: until then nothing may be released."""
+        background, self._background = self._background, None
+        if background is None:
+            return None
+        if not background.done():
+            background.cancel("the elector's block ends")
+        interrupted = await finish(background, float("inf"))
+        if not background.cancelled() and (error := background.exception()) is not None:
+            self._failure = self._failure or error
+        return interrupted
+
+    async def _close(self) -> None:
+        self._open = False
+        if self._releases:
+            _, unfinished = await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
+            for release in unfinished:
+                release.cancel()
+        await self.election.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ElectionError(f"{self.place}: not connected; use it inside `async with Elector(...)`")
+
+
+class Campaigns(AsyncIterator[Campaign]):
+    """An endless supply of campaigns of one elector."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    async def __anext__(self) -> Campaign:
+        return self._elector.campaign()

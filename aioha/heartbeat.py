@@ -1,0 +1,168 @@
+"""Keeping one connection honest: a heartbeat each eighth of the session timeout, and a bound on every answer.
+
+While nothing rests on the session a heartbeat is a ping. While something does (a term, or a place from which one may
+begin), it is the pair that proves a quorum lease: a small write, and a `sync` sent on its reply (see `lease`). A
+heartbeat unanswered for `SILENCE` drops the connection: another server is then found faster than this one is believed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .clock import Clock
+from .lease import Anchor, Lease
+from .wire import requests
+from .wire.connection import Connection
+from .wire.errors import ConnectionLoss, ResponseError
+
+__all__ = ["Heartbeat", "Stake"]
+
+PACE = 1 / 8  # of the session timeout, from send to send
+SILENCE, SHORTEST_SILENCE = 1 / 6, 0.15  # of the session timeout; seconds
+LATE = 0.05  # seconds: a timer later than this says that the loop was blocked, not that the server is silent
+MOST_CHECKS = 100  # in one heartbeat; with more stakes they take turns
+
+
+class Stake:
+    """Something that rests on the session, with the checks that only its owner passes.
+
+    `checks`: requests for the heartbeat's `multi`. `refuted`: called when one of them fails.
+    """
+
+    def __init__(self, path: str, checks: Sequence[requests.Request], refuted: Callable[[ResponseError], None]) -> None:
+        self.path = path
+        self.checks = checks
+        self.refuted = refuted
+
+
+class Heartbeat:
+    """The heartbeats of one session. `run` beats on one connection until it is lost."""
+
+    def __init__(self, lease: Lease, clock: Clock) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._stakes: list[Stake] = []
+        self._turn = 0
+        self._hurry: asyncio.Event | None = None
+        self._proofs: list[asyncio.Future[None]] = []
+
+    @property
+    def silence(self) -> float:
+        """Seconds without an answer after which a connection is dropped."""
+        return max(self._lease.timeout * SILENCE, SHORTEST_SILENCE)
+
+    @property
+    def pace(self) -> float:
+        """Seconds from heartbeat to heartbeat."""
+        return self._lease.timeout * PACE
+
+    def hold(self, stake: Stake) -> None:
+        """From now on prove the lease; the first proof begins at once."""
+        self._stakes.append(stake)
+        if self._hurry is not None:
+            self._hurry.set()
+
+    def drop(self, stake: Stake) -> None:
+        if stake in self._stakes:
+            self._stakes.remove(stake)
+
+    async def run(self, connection: Connection) -> None:
+        """Beat until the connection is lost; drops it when it falls silent. Raises nothing."""
+        self._hurry = asyncio.Event()
+        try:
+            while connection.lost is None:
+                begun = self._clock()
+                await self._beat(connection)
+                self._hurry.clear()
+                pause = self.pace - (self._clock() - begun)
+                if connection.lost is None and pause > 0:
+                    await self._pause(connection, pause)
+        finally:
+            self._hurry = None
+            connection.abort("session given up")
+
+    def anchor(self) -> Anchor | None:
+        """What a write sent now will be able to prove; to be taken before the write is sent."""
+        return self._lease.anchor(self._clock())
+
+    async def prove(self, connection: Connection, anchor: Anchor | None, write: "asyncio.Future[Any]", path: str) -> Any:
+        """Await the reply to a `multi` and, if it succeeded, let it prove the lease as far as `anchor` goes.
+
+        Returns the reply once the lease is proved. Unbounded: the heartbeat's own bound drops a silent connection.
+        Raises `ResponseError`, `ConnectionError`.
+        """
+        reply = await asyncio.shield(write)
+        if anchor is not None and requests.failure(reply) is None:
+            if anchor.needs_relay:
+                await connection.send(requests.sync(path))
+            if connection.lost is None:
+                self._lease.proved(anchor)
+                proofs, self._proofs = self._proofs, []
+                for proof in proofs:
+                    if not proof.done():
+                        proof.set_result(None)
+        return reply
+
+    def next_proof(self) -> "asyncio.Future[None]":
+        """Done when the lease has been proved anew."""
+        proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._proofs.append(proof)
+        return proof
+
+    async def _beat(self, connection: Connection) -> None:
+        beat = asyncio.ensure_future(self._one(connection))
+        try:
+            await self._answered(beat, connection)
+        finally:
+            beat.cancel()
+            await asyncio.wait({beat})
+            if not beat.cancelled():
+                beat.exception()
+
+    async def _one(self, connection: Connection) -> None:
+        try:
+            if self._stakes:
+                await self._prove_stakes(connection)
+            else:
+                await connection.send(requests.ping())
+        except (ConnectionError, ConnectionLoss):
+            pass
+        except ResponseError as error:  # SESSIONMOVED, SESSIONEXPIRED: attaching again tells
+            connection.abort(f"heartbeat refused: {error}")
+
+    async def _prove_stakes(self, connection: Connection) -> None:
+        count = len(self._stakes)
+        turn = [self._stakes[(self._turn + i) % count] for i in range(min(count, MOST_CHECKS))]
+        self._turn = (self._turn + len(turn)) % count
+        owners = [stake for stake in turn for _ in stake.checks]
+        anchor = self.anchor()
+        write = connection.send(requests.multi(*(check for stake in turn for check in stake.checks)))
+        reply = await self.prove(connection, anchor, write, turn[0].path)
+        failed = requests.failure(reply)
+        if failed is not None:
+            index, error = failed
+            if owners[index] in self._stakes:
+                owners[index].refuted(error)
+
+    async def _answered(self, beat: "asyncio.Future[None]", connection: Connection) -> None:
+        """Wait for the heartbeat's answers; no request may stay unanswered for longer than `silence`."""
+        late = False
+        while not beat.done():
+            since = connection.unanswered_since
+            due = (self._clock() if since is None else since) + self.silence
+            await asyncio.wait({beat}, timeout=LATE if late else max(due - self._clock(), 0.0))
+            now, since = self._clock(), connection.unanswered_since
+            if beat.done() or since is None or now < since + self.silence:
+                late = False
+            elif not late and now > due + LATE:
+                late = True  # we were blocked, not the server silent: first read what has come meanwhile
+            else:
+                connection.abort(f"no answer for {now - since:.2g} s")
+
+    async def _pause(self, connection: Connection, pause: float) -> None:
+        assert self._hurry is not None
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            await asyncio.wait({hurry, connection.ended}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()

@@ -1,0 +1,90 @@
+"""The record: who took the election over last, kept beside it. Pure: bytes in, a `Record` out, and back.
+
+Only takeovers write it, so its version is what fences, and the zxid of its last change is the zxid at which the last
+term began: the token is not in here, it *is* that zxid (plus `token_base`, where tokens had to be lifted).
+Unknown fields are kept: a newer aioha may share the election.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+__all__ = ["Record", "parse_record"]
+
+_KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "token_base")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The account of the last takeover. `number` 0: there has been none. `stop_grace` is seconds."""
+
+    number: int = 0
+    identity: str = ""
+    data: bytes = b""
+    stop_grace: float = 0.0
+    token_base: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def successor(self, identity: str, data: bytes, stop_grace: float, token_base: int) -> "Record":
+        """The record that a takeover after this one writes."""
+        return Record(self.number + 1, identity, data, stop_grace, token_base, self.unknown)
+
+    def encode(self) -> bytes:
+        fields: dict[str, Any] = {**self.unknown, "number": self.number, "identity": self.identity}
+        fields.update(_data_fields(self.data))
+        fields["stop_grace"] = self.stop_grace
+        if self.token_base:
+            fields["token_base"] = self.token_base
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def parse_record(raw: bytes) -> Record:
+    """Raises `ValueError` saying what is wrong with it. No bytes at all: nobody has led yet."""
+    if not raw:
+        return Record()
+    try:
+        parsed: Any = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ValueError(f"not JSON: {raw[:40]!r}") from None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"not a JSON object: {raw[:40]!r}")
+    fields = cast("dict[str, Any]", parsed)
+    number = _field(fields, "number", int, 0)
+    stop_grace = _field(fields, "stop_grace", (int, float), 0.0)
+    token_base = _field(fields, "token_base", int, 0)
+    if number < 0 or token_base < 0 or not 0 <= stop_grace < 86400:
+        raise ValueError("a number is out of range")
+    return Record(
+        number,
+        _field(fields, "identity", str, ""),
+        _read_data(fields),
+        float(stop_grace),
+        token_base,
+        {key: value for key, value in fields.items() if key not in _KNOWN},
+    )
+
+
+def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+    value = fields.get(name, default)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _data_fields(data: bytes) -> dict[str, str]:
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": base64.b64encode(data).decode()}
+
+
+def _read_data(fields: dict[str, Any]) -> bytes:
+    if "data_base64" not in fields:
+        return cast("str", _field(fields, "data", str, "")).encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(_field(fields, "data_base64", str, ""), validate=True)
+    except binascii.Error:
+        raise ValueError("data_base64 is not base64") from None

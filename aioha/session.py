@@ -1,0 +1,296 @@
+"""Exactly one ZooKeeper session id, from birth to death, never silently replaced.
+
+    CONNECTING -> CONNECTED <-> SUSPENDED          any of them -> EXPIRED | FAILED | CLOSED
+
+A lost connection is SUSPENDED in the same tick: what is in flight fails with `ConnectionLoss` (outcome unknown), what
+is asked meanwhile fails with `NotAttached` (nothing was sent), and an attach to another server begins at once. Only
+the servers can say EXPIRED; until when the session may be *believed* alive is the lease's to say, not this file's.
+Listeners hear every state change, in order, in the tick in which it happens. Dead is dead: a candidate that goes on
+takes a new `ZooKeeperSession`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+from .clock import Clock
+from .errors import SessionFailed
+from .heartbeat import Heartbeat
+from .lease import Lease
+from .where import Server
+from .wire import requests
+from .wire.connection import Connection, Greeting
+from .wire.dial import first_accepted
+from .wire.errors import AuthFailed, ConnectionLoss, NoNode, ResponseError, SessionExpired
+from .wire.watches import OnEvent, Watches, WatchKind
+
+__all__ = ["NotAttached", "SessionState", "ZooKeeperSession"]
+
+log = logging.getLogger("aioha")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between rounds over all servers; jittered, so that herds spread
+REATTACH_SHARE = 1 / 8  # of the session timeout: how long one server may think about a re-attach
+CREATE_SHARE = 1 / 3  # making a new session is a quorum commit and not urgent
+CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
+NEW = 0
+NO_PASSWORD = bytes(16)
+
+
+class NotAttached(ConnectionError):
+    """No server is attached at the moment: nothing was sent."""
+
+
+class SessionState(Enum):
+    """See the head of this file."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+    @property
+    def is_dead(self) -> bool:
+        return self in (SessionState.EXPIRED, SessionState.FAILED, SessionState.CLOSED)
+
+
+class ZooKeeperSession:
+    """See the head of this file. `run` does the work and must be running for anything to happen.
+
+    `timeout`: seconds, asked for.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        timeout: float,
+        clock: Clock,
+        *,
+        lease: Lease,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
+        self.id = NEW
+        self.state = SessionState.CONNECTING
+        self.lease = lease
+        self.heartbeat = Heartbeat(lease, clock)
+        self.zxid = 0  # the newest change seen: no server that is behind it will take us
+        self.why = "not connected yet"  # of the last state, for messages
+        self.failures: dict[str, str] = {}  # server -> why it could not be attached the last time
+        self._asked = timeout
+        self._clock = clock
+        self._servers = random.sample(servers, len(servers))  # so that candidates spread over the servers
+        self._credentials = credentials
+        self._password = NO_PASSWORD
+        self._connection: Connection | None = None
+        self._closing = False
+        self._watches = Watches()
+        self._listeners: list[Callable[[], None]] = []
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def timeout(self) -> float:
+        """Seconds: negotiated, or what was asked for while no server has answered."""
+        return self.lease.timeout if self.id else self._asked
+
+    @property
+    def server(self) -> str | None:
+        return self._connection.server if self._connection is not None else None
+
+    @property
+    def connection(self) -> Connection:
+        """The attached connection. Raises `SessionExpired` if the session is dead, `NotAttached`."""
+        if self.state.is_dead:
+            raise SessionExpired()
+        if self._connection is None:
+            raise NotAttached(self.why)
+        return self._connection
+
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """`listener` is called after every change of `state`. Returns the function that ends it."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    # ------------------------------------------------------------------ asking
+
+    def send(self, request: requests.Request) -> asyncio.Future[Any]:
+        """Send now; the future raises `ResponseError`. Raises `NotAttached`, `SessionExpired` without sending."""
+        return self.connection.send(request)
+
+    def exists(self, path: str, on_event: OnEvent) -> asyncio.Future[Any]:
+        """`exists` that also arms a watch: `on_event` is called once, when something happened to the node, or when
+        the session died. The reply is None where there is no node.
+        """
+        return self.watching(requests.exists(path, watch=True), on_event)
+
+    def watching(self, request: requests.Request, on_event: OnEvent) -> asyncio.Future[Any]:
+        """Send a request that leaves a watch; `on_event` is called as for `exists`."""
+        path: str = request.path
+        kind = WatchKind.CHILD if requests.asks_for_children(request) else WatchKind.DATA
+
+        def arm(error: ResponseError | None) -> None:
+            if error is None:
+                self._watches.armed(kind, path, on_event)
+            elif isinstance(error, NoNode) and requests.asks_for_existence(request):
+                self._watches.armed(WatchKind.EXIST, path, on_event)
+
+        return self.connection.send(request, then=arm)
+
+    async def attached(self) -> None:
+        """Wait until a server is attached; unbounded. Raises `SessionExpired` when the session is dead."""
+        if self._connection is None and not self.state.is_dead:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def look() -> None:
+                if (self._connection is not None or self.state.is_dead) and not waiter.done():
+                    waiter.set_result(None)
+
+            unsubscribe = self.subscribe(look)
+            try:
+                await waiter
+            finally:
+                unsubscribe()
+        if self.state.is_dead:
+            raise SessionExpired()
+
+    def forget(self, on_event: OnEvent) -> None:
+        """Nobody waits for this watch any more."""
+        self._watches.forget(on_event)
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
+        try:
+            while not self.state.is_dead:
+                connection = await self._attach()
+                await self.heartbeat.run(connection)
+        except SessionExpired:
+            self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
+        except SessionFailed as failure:
+            self._die(SessionState.FAILED, str(failure))
+
+    async def close(self) -> None:
+        """End the session: its ephemeral nodes go at once if a server is attached, else when it expires. Bounded."""
+        self._closing = True
+        try:
+            if self._connection is not None:
+                async with asyncio.timeout(min(self.timeout * CLOSE_SHARE, LONGEST_CLOSE)):
+                    await self._connection.send(requests.close_session())
+        except (TimeoutError, ConnectionError, ResponseError):
+            pass  # it will expire
+        finally:
+            self._die(SessionState.CLOSED, "closed")
+
+    def fail(self, why: str) -> None:
+        """Give the session up: something inside this library broke, and nobody keeps it alive any more."""
+        self._die(SessionState.FAILED, why)
+
+    async def _attach(self) -> Connection:
+        pause = FIRST_PAUSE
+        while True:
+            connection = await first_accepted(self._servers, self._greet, self._clock, self.failures)
+            if connection is not None:
+                return connection
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _greet(self, connection: Connection) -> Connection | None:
+        """Ask one server for the session. Raises `SessionExpired`, `SessionFailed`; None: try another."""
+        bound = self.timeout * (REATTACH_SHARE if self.id else CREATE_SHARE)
+        try:
+            async with asyncio.timeout(bound):
+                greeting = await connection.greet(self.id, self._password, self._asked, self.zxid)
+                self._compare(greeting)
+                self._adopt(connection, greeting)
+                await self._authenticate(connection)
+        except TimeoutError:
+            self.failures[connection.server] = f"accepted the connection, but did not answer within {bound:.2g} s"
+        except (ConnectionError, ConnectionLoss) as error:
+            self.failures[connection.server] = str(error) or connection.lost or "connection lost"
+        else:
+            return self._attached(connection)
+        self.lease.detached()
+        return None
+
+    def _compare(self, greeting: Greeting) -> None:
+        if self.id and not greeting.session_id:
+            raise SessionExpired()
+        if not greeting.session_id:
+            raise ConnectionError("refused to make a session")
+        if self.id and greeting.session_id != self.id:
+            raise ConnectionError(f"answered with another session ({greeting.session_id:#x})")
+
+    def _adopt(self, connection: Connection, greeting: Greeting) -> None:
+        created = not self.id
+        self.id, self._password = greeting.session_id, greeting.password
+        self.lease.attached(greeting.sent, greeting.timeout, created=created)
+        connection.listen(self)
+
+    async def _authenticate(self, connection: Connection) -> None:
+        if self._credentials is None:
+            return
+        try:
+            await connection.authenticate("digest", ":".join(self._credentials).encode())
+        except AuthFailed:
+            raise SessionFailed(f"{connection.server} refused digest authentication for user {self._credentials[0]!r}") from None
+
+    def _attached(self, connection: Connection) -> Connection | None:
+        if connection.lost is not None:
+            self.lease.detached()
+            self.failures[connection.server] = connection.lost
+            return None
+        for request in self._watches.requests(self.zxid):
+            connection.send(request)
+        self._connection = connection
+        self.failures.pop(connection.server, None)
+        # Next time begin with the others: this one will have failed.
+        self._servers.sort(key=lambda server: str(server) == connection.server)
+        self._become(SessionState.CONNECTED, f"attached to {connection.server}")
+        return connection
+
+    # ------------------------------------------------------------------ what a connection tells (wire Listener)
+
+    def on_reply(self, sent: float, replied: float, zxid: int) -> None:
+        self.lease.acknowledged(sent, replied)
+        self.zxid = max(self.zxid, zxid)
+
+    def on_event(self, kind: int, path: str) -> None:
+        self._watches.fired(kind, path)
+
+    def on_lost(self, connection: Connection, reason: str) -> None:
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self.lease.detached()
+        if self._closing:
+            self._die(SessionState.CLOSED, "closed")
+        elif not self.state.is_dead:
+            self._become(SessionState.SUSPENDED, f"{connection.server}: {reason}")
+
+    # ------------------------------------------------------------------ inside
+
+    def _become(self, state: SessionState, why: str) -> None:
+        self.state, self.why = state, why
+        log.debug("session %#x: %s (%s)", self.id, state.value, why)
+        for listener in tuple(self._listeners):
+            listener()
+
+    def _die(self, state: SessionState, why: str) -> None:
+        if self.state.is_dead:
+            return
+        connection, self._connection = self._connection, None
+        self._become(state, why)
+        if connection is not None:
+            connection.abort(why)
+        self.lease.detached()
+        self._watches.dropped()

@@ -1,0 +1,174 @@
+"""The ZooKeeper sessions that a candidate lives through, one after another, never two at once.
+
+`live` gives the one that is attached now; when the last one is dead it is where the next one begins. Whatever rested
+on the dead one has been told by then. It is also what people see as `elector.session`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .clock import Clock
+from .errors import SessionFailed, Unavailable
+from .host import Host
+from .lease import Lease
+from .session import SessionState, ZooKeeperSession
+from .where import Server
+from .wire import requests
+from .wire.errors import ConnectionLoss, NoNode, SessionExpired
+
+__all__ = ["Sessions"]
+
+log = logging.getLogger("aioha")
+
+# The ensemble's members as its servers see them; empty on a lone server.
+CONFIG_PATH = "/zookeeper/config"
+
+
+class Sessions:
+    """See the head of this file. All durations are seconds.
+
+    `on_failure` hears of a failure inside this library that ended the sessions for good.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        session_timeout: float,
+        clock: Clock,
+        tick: float | None = None,
+        pings_prove: bool = False,
+        credentials: tuple[str, str] | None = None,
+        on_failure: Callable[[BaseException], None] = lambda failure: None,
+    ) -> None:
+        self.current: ZooKeeperSession | None = None
+        self.failure: BaseException | None = None
+        self._servers = servers
+        self._asked = session_timeout
+        self._clock = clock
+        self._tick = tick
+        self._pings_prove = pings_prove
+        self._credentials = credentials
+        self._host = Host("aioha sessions", self._failed)
+        self._on_failure = on_failure
+
+    # ------------------------------------------------------------------ what people see
+
+    @property
+    def state(self) -> str:
+        """One of connecting, connected, suspended, expired, failed, closed."""
+        return (self.current.state if self.current is not None else SessionState.CONNECTING).value
+
+    @property
+    def server(self) -> str | None:
+        """`host:port` now attached to, or None."""
+        return self.current.server if self.current is not None else None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds: negotiated, or what was asked for while no server has answered."""
+        return self.current.timeout if self.current is not None else self._asked
+
+    @property
+    def id(self) -> int:
+        """The session id; 0 before there is one."""
+        return self.current.id if self.current is not None else 0
+
+    @property
+    def why(self) -> str:
+        """What led to the state, for messages."""
+        return self.current.why if self.current is not None else "not connected yet"
+
+    # ------------------------------------------------------------------ life
+
+    async def open(self, connect_timeout: float) -> None:
+        """Attach to a server, within `connect_timeout` seconds; `inf`: only begin to try.
+
+        Raises `Unavailable` naming each server and why, or `SessionFailed`. A failed `open` leaves nothing behind.
+        """
+        await self._host.start()
+        if math.isinf(connect_timeout):
+            self._begin()
+            return
+        try:
+            async with asyncio.timeout(connect_timeout):
+                await self.live()
+        except TimeoutError:
+            reasons = self._reasons()
+            await self.close()
+            raise Unavailable(f"no ZooKeeper server reached within {connect_timeout:g} s: {reasons}") from None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the session and stop; bounded, in any state."""
+        if self.current is not None:
+            await self.current.close()
+        await self._host.stop()
+
+    async def live(self) -> ZooKeeperSession:
+        """The attached session; waits, unbounded, and begins a new one when the last one is dead.
+
+        Raises `SessionFailed` when trying again would not help.
+        """
+        while True:
+            session = self._begin()
+            try:
+                await session.attached()
+                if self._pings_prove:
+                    await self._insist_on_lone_server(session)
+            except (SessionExpired, ConnectionLoss, ConnectionError):
+                if session.state is SessionState.FAILED:
+                    raise SessionFailed(session.why) from None
+                if not self._host.running:
+                    raise SessionFailed("the elector is closed") from self.failure
+            else:
+                return session
+
+    # ------------------------------------------------------------------ inside
+
+    def _begin(self) -> ZooKeeperSession:
+        if self.current is not None and not self.current.state.is_dead:
+            return self.current
+        if self.current is not None and self.current.state is SessionState.FAILED:
+            return self.current
+        if not self._host.running:
+            raise SessionFailed("the elector is closed") from self.failure
+        session = ZooKeeperSession(
+            self._servers,
+            self._asked,
+            self._clock,
+            lease=Lease(tick=self._tick, pings_prove=self._pings_prove),
+            credentials=self._credentials,
+        )
+        self.current = session
+        self._host.spawn(session.run)
+        return session
+
+    async def _insist_on_lone_server(self, session: ZooKeeperSession) -> None:
+        """A ping proves nothing about an ensemble: its leader may have expired us while a follower still answers."""
+        members: Any = b""
+        with contextlib.suppress(NoNode):
+            members = (await session.send(requests.get(CONFIG_PATH))).data
+        if b"server." in (members or b""):
+            raise SessionFailed(
+                f"lease=ping is safe on a lone server only, and {session.server} belongs to an ensemble; use lease=quorum"
+            )
+
+    def _reasons(self) -> str:
+        failures = self.current.failures if self.current is not None else {}
+        return "; ".join(f"{server}: {failures.get(str(server), 'not answered yet')}" for server in self._servers)
+
+    def _failed(self, failure: BaseException) -> None:
+        self.failure = failure
+        log.critical("aioha failed inside", exc_info=failure)
+        if self.current is not None:
+            self.current.fail(f"aioha failed inside: {failure!r}")
+        self._on_failure(failure)
+
+

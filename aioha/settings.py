@@ -1,0 +1,170 @@
+"""All options of an elector, with their defaults and the relations that must hold among them.
+
+Keyword arguments win over options in the `where`. Relations that need no server are checked here; those that need
+the negotiated session timeout are checked by `grace_within` once it is known.
+"""
+
+import math
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict, Unpack, cast
+
+from .clock import Clock, boottime
+from .errors import SessionFailed
+from .where import Where
+
+__all__ = ["Options", "Settings"]
+
+LAYOUTS = ("ephemeral", "mooon")
+GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
+DEFAULT_GRACE_SHARE = 0.1
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `Elector`; all durations are seconds."""
+
+    identity: str
+    data: bytes
+    layout: str
+    session_timeout: float
+    stop_grace: float | None
+    takeover_delay: float
+    connect_timeout: float
+    on_failure: Literal["raise", "exit", "retry"]
+    tick: float | None
+    lease: Literal["quorum", "ping"]
+    record: bool
+    token_floor: int
+    acl: Sequence[Any] | None
+    clock: Clock
+
+
+def _default_identity() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an elector was asked for. Durations are seconds as float.
+
+    identity: this candidate's name, unique in its election; default `host:pid:random`.
+    data: what observers see; default the identity.
+    layout: how the election lies in znodes, "ephemeral" or "mooon".
+    session_timeout: asked of the servers, which may clamp it; the negotiated value counts.
+    stop_grace: the work's time to end, inside the lease; None: a tenth of the negotiated session timeout.
+    takeover_delay: wait between winning and working, for elections shared with software that has no lease.
+    connect_timeout: bound on the first connect; `inf` starts anyway and waits.
+    on_failure: what happens when background work (`work=`) fails.
+    tick: the servers' tickTime, if known; tightens the lease.
+    lease: "quorum", or "ping" for a lone server.
+    record: keep the account of terms beside the election.
+    token_floor: every token will be above it (for a move from a store whose tokens were higher).
+    acl: ACL of every node created; None: open to all. A sequence of `aiozk.ACL`.
+    """
+
+    identity: str = field(default_factory=_default_identity)
+    data: bytes | None = None
+    layout: str = "ephemeral"
+    session_timeout: float = 10.0
+    stop_grace: float | None = None
+    takeover_delay: float = 0.0
+    connect_timeout: float = 30.0
+    on_failure: Literal["raise", "exit", "retry"] = "raise"
+    tick: float | None = None
+    lease: Literal["quorum", "ping"] = "quorum"
+    record: bool = True
+    token_floor: int = 0
+    acl: Sequence[Any] | None = None
+    clock: Clock = boottime
+
+    @classmethod
+    def resolve(cls, where: Where, **given: Unpack[Options]) -> "Settings":
+        """Options of the `where`, overruled by keyword arguments.
+
+        Raises `ValueError` for an unknown option, an unusable value, or durations that do not fit together.
+        """
+        return cls(**{**cls.read(where.options), **given})
+
+    @staticmethod
+    def read(texts: Mapping[str, str]) -> Options:
+        """Options as written in a `where`. Raises `ValueError`."""
+        return cast("Options", {name: _from_text(name, text) for name, text in texts.items()})
+
+    def __post_init__(self) -> None:
+        if not self.identity or not self.identity.isprintable():
+            raise ValueError(f"identity: must be printable and not empty, got {self.identity!r}")
+        if self.data is not None and not isinstance(self.data, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise ValueError(f"data: must be bytes, got {type(self.data).__name__}")
+        _check_choice("layout", self.layout, LAYOUTS)
+        _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
+        _check_choice("lease", self.lease, ("quorum", "ping"))
+        _check_duration("session_timeout", self.session_timeout, above=0.0)
+        _check_duration("takeover_delay", self.takeover_delay)
+        _check_duration("connect_timeout", self.connect_timeout, above=0.0, infinite=True)
+        if self.token_floor < 0:
+            raise ValueError(f"token_floor: must not be negative, got {self.token_floor}")
+        if self.stop_grace is not None:
+            _check_duration("stop_grace", self.stop_grace)
+            if self.stop_grace > self.session_timeout * GRACE_SHARE:
+                raise ValueError(
+                    f"stop_grace {self.stop_grace:g} s is more than a quarter of session_timeout "
+                    f"{self.session_timeout:g} s; raise session_timeout to {self.stop_grace / GRACE_SHARE:g} s or lower it"
+                )
+        if self.tick is not None:
+            _check_duration("tick", self.tick, above=0.0)
+            if self.tick * 2 > self.session_timeout:
+                raise ValueError(
+                    f"session_timeout {self.session_timeout:g} s is less than two ticks of {self.tick:g} s; "
+                    f"servers grant at least {self.tick * 2:g} s"
+                )
+
+    @property
+    def payload(self) -> bytes:
+        """What observers see."""
+        return self.identity.encode() if self.data is None else self.data
+
+    def grace_within(self, timeout: float) -> float:
+        """The work's time to end, for a negotiated session timeout. Raises `SessionFailed` if it does not fit."""
+        if self.stop_grace is None:
+            return timeout * DEFAULT_GRACE_SHARE
+        if self.stop_grace > timeout * GRACE_SHARE:
+            raise SessionFailed(
+                f"stop_grace {self.stop_grace:g} s is more than a quarter of the session timeout {timeout:g} s that the "
+                f"servers granted (asked for {self.session_timeout:g} s); lower it or raise their maxSessionTimeout"
+            )
+        return self.stop_grace
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(choices)}")
+
+
+def _check_duration(name: str, value: float, *, above: float | None = None, infinite: bool = False) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ValueError(f"{name}: must be a number of seconds, got {value!r}")
+    if math.isnan(value) or (math.isinf(value) and not infinite):
+        raise ValueError(f"{name}: must be a finite number of seconds, got {value}")
+    if above is not None and value <= above:
+        raise ValueError(f"{name}: must be more than {above:g} s, got {value:g} s")
+    if value < 0:
+        raise ValueError(f"{name}: must not be negative, got {value:g} s")
+
+
+_DURATIONS = ("session_timeout", "stop_grace", "takeover_delay", "connect_timeout", "tick")
+_TEXTS = ("identity", "layout", "lease")
+
+
+def _from_text(name: str, text: str) -> Any:
+    if name in _TEXTS:
+        return text
+    if name not in _DURATIONS:
+        known = ", ".join(sorted((*_TEXTS, *_DURATIONS)))
+        raise ValueError(f"where: unknown option {name!r}; known: {known}")
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"where: option {name}={text!r} must be a number of seconds") from None

@@ -1,0 +1,91 @@
+"""Many elections on one ZooKeeper session: one socket, one lease, any number of electors."""
+
+from types import TracebackType
+from typing import Any, Literal, Unpack
+
+from .clock import Clock, boottime
+from .elections.zookeeper import EphemeralElection, sessions_for
+from .elector import Elector, Work
+from .errors import ElectionError
+from .settings import Options, Settings
+from .where import parse, path_of
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A ZooKeeper session that electors share, as an async context manager.
+
+    where: the ensemble, without a path. Durations are seconds; see `Settings`. Entering raises `Unavailable` within
+    `connect_timeout`, or `SessionFailed`. The electors must have left their blocks before this one ends.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        *,
+        session_timeout: float = 10.0,
+        connect_timeout: float = 30.0,
+        tick: float | None = None,
+        lease: Literal["quorum", "ping"] = "quorum",
+        clock: Clock = boottime,
+    ) -> None:
+        self._where = parse(where, path_required=False)
+        if self._where.is_local or self._where.path != "/":
+            raise ValueError(f"where: a shared session takes servers without a path, zk://host1,host2; got {self._where}")
+        given: Options = {
+            "session_timeout": session_timeout,
+            "connect_timeout": connect_timeout,
+            "tick": tick,
+            "lease": lease,
+            "clock": clock,
+        }
+        self._given: Options = {**given, **Settings.read(self._where.options)}
+        self._settings = Settings(**self._given)
+        self._sessions = sessions_for(self._where, self._settings)
+        self._paths: set[str] = set()
+
+    async def __aenter__(self) -> "Session":
+        await self._sessions.open(self._settings.connect_timeout)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._sessions.close()
+
+    @property
+    def state(self) -> str:
+        """One of connecting, connected, suspended, expired, failed, closed."""
+        return self._sessions.state
+
+    @property
+    def server(self) -> str | None:
+        """`host:port` now attached to, or None."""
+        return self._sessions.server
+
+    @property
+    def timeout(self) -> float:
+        """Seconds: negotiated, or what was asked for while no server has answered."""
+        return self._sessions.timeout
+
+    @property
+    def id(self) -> int:
+        """Of the present ZooKeeper session; 0 before there is one. Electors go on when it expires, on the next one."""
+        return self._sessions.id
+
+    def elector(self, path: str, work: Work[Any] | None = None, **options: Unpack[Options]) -> Elector:
+        """A candidate in the election at `path`, on this session. Options of the session itself cannot be given here.
+
+        Raises `ValueError`, and `ElectionError` for a second elector on one path: they would share their nodes.
+        """
+        taken = sorted(set(options) & set(self._given))
+        if taken:
+            raise ValueError(f"{taken[0]}: belongs to the session that the electors share, not to one elector")
+        path = path_of(path)
+        if path in self._paths:
+            raise ElectionError(f"{path}: this session has an elector there already")
+        settings = Settings(**{**self._given, **options})
+        election = EphemeralElection(path, settings, self._sessions, owns_sessions=False)
+        elector = Elector.holding(election, path, settings, work)
+        self._paths.add(path)
+        return elector
+

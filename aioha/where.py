@@ -1,0 +1,178 @@
+"""Where an election is held: one string, the same for library, command line and `AIOHA_WHERE`.
+
+    zk://[user:password@]host[:port][,host[:port]...]/path[?option=value...]
+    local:name      local:/abs/path
+
+Pure: text in, a `Where` out, or a `ValueError` that shows the part that is wrong. A password is kept out of every
+text this module makes, errors included, and anything unknown is refused: who forgets the ensemble must not get a
+leader on every host.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+__all__ = ["DEFAULT_PORT", "Server", "Where", "parse", "path_of"]
+
+DEFAULT_PORT = 2181
+FORMS = "zk://host[:port],.../path for a ZooKeeper ensemble, or local:name for this host only"
+_LOCAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of an ensemble."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A parsed `where`. `str()` gives it back without credentials."""
+
+    scheme: str
+    path: str
+    servers: tuple[Server, ...] = ()
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_local(self) -> bool:
+        return self.scheme == "local"
+
+    @property
+    def election(self) -> str:
+        """The election's name in messages."""
+        return f"local:{self.path}" if self.is_local else self.path
+
+    def __str__(self) -> str:
+        query = "&".join(f"{key}={quote(value, safe='')}" for key, value in self.options.items())
+        path = quote(self.path) if self.path != "/" else ""
+        place = self.path if self.is_local else f"//{','.join(map(str, self.servers))}{path}"
+        return f"{self.scheme}:{place}" + (f"?{query}" if query else "")
+
+
+def parse(text: str, *, path_required: bool = True) -> Where:
+    """Parse a `where`. `path_required=False` also takes an ensemble without a path.
+
+    Raises `ValueError` naming the bad part.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all type-checked
+        raise ValueError(f"where: expected text, got {type(text).__name__}; use {FORMS}")
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme in ("zk", "zks"):
+        return _parse_zookeeper(scheme, rest, path_required)
+    if colon and scheme == "local":
+        return _parse_local(rest)
+    raise ValueError(f"where: {_shown(text)} names no known kind of election; use {FORMS}")
+
+
+def _shown(text: str) -> str:
+    """The text for an error message: everything up to the last "@" may hold a password and is left out."""
+    _, at, tail = text.rpartition("@")
+    return repr("***@" + tail if at else tail)
+
+
+def _parse_zookeeper(scheme: str, rest: str, path_required: bool) -> Where:
+    if not rest.startswith("//"):
+        raise ValueError(f"where: {scheme}: must be followed by //host; use {FORMS}")
+    if scheme == "zks":
+        raise ValueError("where: zks:// (TLS) is not supported yet; use zk:// on a network that you trust")
+    credentials, rest = _split_credentials(rest[2:])
+    place, _, query = rest.partition("?")
+    authority, slash, path = place.partition("/")
+    servers = tuple(_parse_server(part) for part in authority.split(","))
+    if len(set(servers)) < len(servers):
+        raise ValueError(f"where: a server is named twice in {authority!r}")
+    path = _parse_path(unquote(slash + path), path_required)
+    return Where(scheme, path, servers, credentials, _parse_options(query))
+
+
+def _split_credentials(rest: str) -> tuple[tuple[str, str] | None, str]:
+    """Cut `user:password@` off the front. The last "@" before the path counts, so a raw "@" in a password works."""
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    userinfo, at, _ = authority.rpartition("@")
+    if not at:
+        if "@" in rest.partition("?")[0]:  # a password with a raw "/" or "?" would be shown as a host or path
+            raise ValueError("where: '@' behind the first '/' or '?'; write '/', '?' and '@' of a password as %2F, %3F, %40")
+        return None, rest
+    user, colon, password = userinfo.partition(":")
+    if not colon or not user:
+        raise ValueError("where: credentials must be user:password before the '@' (not shown here)")
+    return (unquote(user), unquote(password)), rest[len(userinfo) + 1 :]
+
+
+def _parse_server(text: str) -> Server:
+    if not text:
+        raise ValueError("where: an empty host in the list of servers; use zk://host1,host2/path")
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?)\](?::(.*))?", text)
+    if bracketed:
+        host, port = bracketed.group(1), bracketed.group(2)
+    else:
+        if text.count(":") > 1:
+            raise ValueError(f"where: server {text!r}: write an IPv6 address in brackets, as in [::1]:2181")
+        host, colon, tail = text.partition(":")
+        port = tail if colon else None
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"where: server {text!r}: {host!r} is not a host name or address")
+    if port is None:
+        return Server(host)
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"where: server {text!r}: port {port!r} is not a number from 1 to 65535")
+    return Server(host, int(port))
+
+
+def path_of(text: str) -> str:
+    """Check the path of an election on servers named elsewhere. Raises `ValueError`."""
+    if not text.startswith("/"):
+        raise ValueError(f"where: path {text!r} must begin with '/'")
+    return _parse_path(text, True)
+
+
+def _parse_path(path: str, required: bool) -> str:
+    """ZooKeeper's own rules for a path, checked here so that the error comes before any connection."""
+    if path in ("", "/"):
+        if required:
+            raise ValueError("where: no path behind the servers; name the election, as in zk://host/master/billing")
+        return "/"
+    parts = path[1:].split("/")
+    if "" in parts:
+        raise ValueError(f"where: path {path!r} has an empty part (a doubled or trailing '/')")
+    if "." in parts or ".." in parts:
+        raise ValueError(f"where: path {path!r}: '.' and '..' mean nothing to ZooKeeper")
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) <= 0x9F or 0xD800 <= ord(char) <= 0xF8FF or ord(char) >= 0xFFF0 for char in path):
+        raise ValueError(f"where: path {path!r} has a character that ZooKeeper does not allow")
+    if parts[0] == "zookeeper":
+        raise ValueError(f"where: path {path!r}: /zookeeper is the servers' own")
+    return path
+
+
+def _parse_local(rest: str) -> Where:
+    name, _, query = rest.partition("?")
+    if name.startswith("/"):
+        if name.endswith("/") or "\0" in name:
+            raise ValueError(f"where: local:{name} must name a lock file, not a directory")
+    elif not _LOCAL_NAME.fullmatch(name):
+        raise ValueError(
+            f"where: local:{name}: a name has 1 to 200 letters, digits, '_', '-' and '.'; or give an absolute path"
+        )
+    return Where("local", name, options=_parse_options(query))
+
+
+def _parse_options(query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in query.split("&") if query else ():
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise ValueError(f"where: option {part!r} must read name=value")
+        if key in options:
+            raise ValueError(f"where: option {key!r} is given twice")
+        options[key] = unquote(value)
+    return options

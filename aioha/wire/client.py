@@ -1,0 +1,119 @@
+"""aiozk's client on a session of ours, for users: `term.zookeeper`.
+
+The facade is aiozk's, with its documented methods and its exceptions; what lies below it is not. Three of its habits
+are taken away: null data (Curator fails on it), a version cache that makes unforced writes fail or overwrite, and
+closing a session that is not its own.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false, reportUnknownParameterType=false, reportIncompatibleVariableOverride=false
+# (aiozk carries no types)
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from aiozk import ZKClient
+from aiozk.features import Features
+from aiozk.states import States
+
+from .errors import ConnectionLoss
+from .requests import Request
+
+__all__ = ["client_on"]
+
+SERVER_VERSION = (3, 5, 0)  # container nodes and create-with-stat; the oldest release still in use
+
+
+def client_on(session: Any) -> ZKClient:
+    """A client that asks this session. Its requests wait for a server, at most one session timeout."""
+    return _Client(session)
+
+
+class _Client(ZKClient):  # type: ignore[misc]  # aiozk carries no types
+    def __init__(self, session: Any) -> None:
+        super().__init__("unused:0")
+        self.session = _Session(session)
+        self.stat_cache = _Forgetful()
+
+    @property
+    def features(self) -> Features:
+        return Features(SERVER_VERSION)
+
+    async def create(self, path: str, data: bytes | str | None = None, *args: Any, **options: Any) -> str:
+        """As aiozk's; no data is empty data, never null."""
+        created: str = await super().create(path, b"" if data is None else data, *args, **options)
+        return created
+
+
+class _Forgetful(dict[str, Any]):
+    """A cache of versions that keeps none: a write without a version is a write to any version."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        pass
+
+
+class _Session:
+    """The part of aiozk's Session that its client and its recipes use."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._callbacks: dict[tuple[int, str], set[Callable[[str], None]]] = {}
+        self.state = _State(session)
+        self.conn = None
+
+    async def start(self) -> None:
+        await self._session.attached()
+
+    async def close(self) -> None:
+        """Closes nothing: the session is the elector's."""
+
+    async def send(self, request: Request) -> Any:
+        async with asyncio.timeout(self._session.timeout):
+            await self._session.attached()
+        if getattr(request, "watch", False):
+            return await self._session.watching(request, self._dispatch)
+        try:
+            return await self._session.send(request)
+        except ConnectionError:
+            raise ConnectionLoss() from None
+
+    def add_watch_callback(self, event_type: int, path: str, callback: Callable[[str], None]) -> None:
+        self._callbacks.setdefault((event_type, path), set()).add(callback)
+
+    def remove_watch_callback(self, event_type: int, path: str, callback: Callable[[str], None]) -> None:
+        self._callbacks.get((event_type, path), set()).discard(callback)
+
+    def _dispatch(self, event: int, path: str) -> None:
+        for callback in tuple(self._callbacks.get((event, path), ())):
+            asyncio.get_running_loop().call_soon(callback, path)
+
+
+class _State:
+    """Waits for one of aiozk's state names."""
+
+    _NAMES: ClassVar = {"connected": States.CONNECTED, "suspended": States.SUSPENDED, "connecting": States.SUSPENDED}
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    @property
+    def current_state(self) -> str:
+        return self._NAMES.get(self._session.state.value, States.LOST)
+
+    def wait_for(self, *states: str) -> asyncio.Future[None]:
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def look() -> None:
+            if self.current_state in states and not reached.done():
+                reached.set_result(None)
+
+        unsubscribe = self._session.subscribe(look)
+        reached.add_done_callback(lambda _: unsubscribe())
+        look()
+        return reached
+
+    def __eq__(self, state: object) -> bool:
+        return self.current_state == state
+
+    def __hash__(self) -> int:
+        return hash(self.current_state)

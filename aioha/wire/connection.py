@@ -1,0 +1,256 @@
+"""One TCP connection to one server: frames in, frames out, and every reply paired with the time its request was sent.
+
+Lives from the first byte to `lost`, exactly once, and never reconnects. A request in flight when the connection is
+lost fails with `ConnectionLoss`: its outcome is unknown, and nobody but its sender may decide what that means.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# (aiozk carries no types)
+import asyncio
+import contextlib
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiozk import protocol
+from aiozk.protocol.transaction import MultiHeader
+
+from ..clock import Clock
+from .errors import AuthFailed, ConnectionLoss, ProtocolError, ResponseError, SessionExpired, SessionMoved, error_for
+from .requests import Request
+
+__all__ = ["Connection", "Greeting", "Listener"]
+
+# Servers refuse more than jute.maxbuffer (1 MiB unless raised) and can hardly send more; what claims to be larger is
+# another protocol ("HTTP" read as a length is 1.2 GB) or rubbish.
+LARGEST_FRAME = 16 * 1024 * 1024
+_HEADER = struct.Struct(">iqi")  # xid, zxid, error
+_WATCH_XID = -1
+_LAST_XID = 0x7FFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """A server's answer to a ConnectRequest sent at `sent`. `session_id` 0: the session asked for is over."""
+
+    sent: float
+    session_id: int
+    password: bytes
+    timeout: float
+
+
+class Listener(Protocol):
+    """Who hears what one connection has to say; called from the loop, must not block or raise."""
+
+    def on_reply(self, sent: float, replied: float, zxid: int) -> None: ...
+    def on_event(self, kind: int, path: str) -> None: ...
+    def on_lost(self, connection: "Connection", reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Pending:
+    xid: int
+    opcode: int
+    sent: float
+    reply: asyncio.Future[Any]
+    then: Callable[[ResponseError | None], None] | None = None
+
+
+class Connection(asyncio.Protocol):
+    """See the head of this file. `server` is for messages: "host:port"."""
+
+    def __init__(self, server: str, clock: Clock) -> None:
+        self.server = server
+        self.lost: str | None = None  # why, once it is
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done in the tick in which it is lost
+        self._clock = clock
+        self._listener: Listener | None = None
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._greeting: asyncio.Future[Greeting] | None = None
+        self._greeting_sent = 0.0
+        self._pending: deque[_Pending] = deque()
+        self._xid = 0
+
+    # ------------------------------------------------------------------ asking
+
+    async def greet(self, session_id: int, password: bytes, timeout: float, zxid: int) -> Greeting:
+        """Ask for a session (`session_id` 0: a new one). Unbounded: the caller bounds it.
+
+        Raises `ConnectionError` (`ProtocolError` if what answers is not a ZooKeeper server).
+        """
+        request = protocol.ConnectRequest(
+            protocol_version=0,
+            last_seen_zxid=zxid,
+            timeout=round(timeout * 1000),
+            session_id=session_id,
+            password=password,
+            read_only=False,
+        )
+        self._check_open()
+        self._greeting = asyncio.get_running_loop().create_future()
+        self._greeting_sent = self._clock()
+        self._write(request.serialize())
+        return await self._greeting
+
+    def listen(self, listener: Listener) -> None:
+        """From now on `listener` hears of replies, events and the end. Call before anything else is sent."""
+        self._listener = listener
+
+    def send(self, request: Request, then: Callable[[ResponseError | None], None] | None = None) -> asyncio.Future[Any]:
+        """Send a request now; the future gets the reply or raises a `ResponseError`.
+
+        `then` is called in the same tick as the reply is read, before the future's waiter and before anything that
+        the server said later. Requests are answered in the order in which they were sent.
+        """
+        self._check_open()
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        xid = request.special_xid or self._next_xid()
+        sent = self._clock()  # before the bytes leave: a lease is counted from here
+        self._pending.append(_Pending(xid, request.opcode, sent, reply, then))
+        self._write(request.serialize(xid))
+        return reply
+
+    def authenticate(self, scheme: str, credentials: bytes) -> asyncio.Future[Any]:
+        """Identify this connection; must be repeated on every connection of a session."""
+        return self.send(protocol.AuthRequest(type=0, scheme=scheme, auth=credentials))
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """When the oldest request in flight was sent."""
+        return self._pending[0].sent if self._pending else None
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection now. What is in flight fails with `ConnectionLoss`."""
+        self._lose(reason)
+
+    # ------------------------------------------------------------------ asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(f"connection lost ({exc})" if exc else "connection closed by the server")
+
+    def eof_received(self) -> None:
+        self._lose("connection closed by the server")
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        try:
+            while len(buffer) - start >= 4 and self.lost is None:
+                size = int.from_bytes(buffer[start : start + 4], "big", signed=True)
+                if not 0 <= size <= LARGEST_FRAME:
+                    raise ProtocolError(f"does not speak ZooKeeper's protocol (it sent {bytes(buffer[start : start + 16])!r})")
+                if len(buffer) - start - 4 < size:
+                    break
+                frame = bytes(buffer[start + 4 : start + 4 + size])
+                start += 4 + size
+                self._take(frame)
+        except ProtocolError as error:
+            self._lose(str(error), error)
+        except (struct.error, UnicodeDecodeError, KeyError, MemoryError, OverflowError) as error:
+            self._lose(f"sent a frame that cannot be read ({type(error).__name__})", ProtocolError)
+        del buffer[:start]
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_open(self) -> None:
+        if self.lost is not None:
+            raise ConnectionError(self.lost)
+
+    def _next_xid(self) -> int:
+        self._xid = 1 if self._xid >= _LAST_XID else self._xid + 1
+        return self._xid
+
+    def _write(self, payload: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(len(payload).to_bytes(4, "big") + payload)
+
+    def _take(self, frame: bytes) -> None:
+        if self._greeting is not None and not self._greeting.done():
+            reply = protocol.ConnectResponse.deserialize(frame)
+            greeting = Greeting(self._greeting_sent, reply.session_id, reply.password or b"", reply.timeout / 1000)
+            self._greeting.set_result(greeting)
+            return
+        xid, zxid, code = _HEADER.unpack_from(frame)
+        if xid == _WATCH_XID:
+            event = protocol.WatchEvent.deserialize(frame[_HEADER.size :])
+            if self._listener is not None:
+                self._listener.on_event(event.type, event.path)
+            return
+        pending = self._pop(xid)
+        error = error_for(code) if code else None
+        if self._listener is not None and not isinstance(error, SessionExpired | SessionMoved | AuthFailed):
+            self._listener.on_reply(pending.sent, self._clock(), zxid)  # a refusal of the request is an answer too
+        if pending.then is not None:
+            pending.then(error)
+        if not pending.reply.done():
+            self._resolve(pending, frame[_HEADER.size :], error)
+
+    def _pop(self, xid: int) -> _Pending:
+        """The request that a reply belongs to: the oldest one. (Pings and authentication may overtake.)"""
+        if self._pending and self._pending[0].xid == xid:
+            return self._pending.popleft()
+        overtaking = next((each for each in self._pending if each.xid == xid < 0), None)
+        if overtaking is None:
+            raise ProtocolError(f"answered request {xid}, which was not next in line")
+        self._pending.remove(overtaking)
+        return overtaking
+
+    def _resolve(self, pending: _Pending, body: bytes, error: ResponseError | None) -> None:
+        if error is not None and not (pending.opcode == protocol.TransactionRequest.opcode and body):
+            pending.reply.set_exception(error)
+            pending.reply.exception()  # a reply that nobody waits for any more is no mystery
+        else:
+            pending.reply.set_result(_decode(pending.opcode, body))
+
+    def _lose(self, reason: str, cause: type[ConnectionError] | ConnectionError = ConnectionError) -> None:
+        if self.lost is not None:
+            return
+        self.lost = reason
+        self.ended.set_result(None)
+        if self._transport is not None:
+            self._transport.abort()
+        if self._greeting is not None and not self._greeting.done():
+            self._greeting.set_exception(cause if isinstance(cause, ConnectionError) else cause(reason))
+            self._greeting.exception()
+        pending, self._pending = self._pending, deque()
+        for each in pending:
+            if each.then is not None:
+                each.then(ConnectionLoss())
+            if not each.reply.done():
+                each.reply.set_exception(ConnectionLoss())
+                each.reply.exception()
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            with contextlib.suppress(Exception):
+                listener.on_lost(self, reason)
+
+
+def _decode(opcode: int, body: bytes) -> Any:
+    if opcode == protocol.TransactionRequest.opcode:
+        return _decode_multi(body)
+    response = protocol.response_xref.get(opcode)
+    return None if response is None else response.deserialize(body)
+
+
+def _decode_multi(body: bytes) -> Any:
+    """As aiozk's, but unknown error codes become exceptions rather than lines on the user's stdout."""
+    transaction = protocol.TransactionResponse()
+    header, offset = MultiHeader.parse(body, 0)
+    while not header.done:
+        if header.type == -1:
+            (code,) = struct.unpack_from(">i", body, offset)
+            offset += 4
+            transaction.responses.append(error_for(code))
+        else:
+            response, offset = protocol.response_xref[header.type].parse(body, offset)
+            transaction.responses.append(response)
+        header, offset = MultiHeader.parse(body, offset)
+    return transaction

@@ -1,0 +1,135 @@
+"""Requests as the layers above make them, and replies as they read them. Nothing here is sent."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# (aiozk carries no types)
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiozk import protocol
+
+from .errors import ResponseError, RolledBack, RuntimeInconsistency, error_for
+
+__all__ = [
+    "Request",
+    "Stat",
+    "asks_for_children",
+    "asks_for_existence",
+    "check",
+    "children",
+    "close_session",
+    "create",
+    "delete",
+    "exists",
+    "failure",
+    "get",
+    "multi",
+    "ping",
+    "set_data",
+    "stat_of",
+    "sync",
+]
+
+Request = Any  # an aiozk.protocol.Request
+OPEN_TO_ALL = (protocol.UNRESTRICTED_ACCESS,)
+CONTAINER_OWNER = -(1 << 63)  # ephemeralOwner of a container node; TTL nodes have the top byte 0xff
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What the servers know of a node. `czxid`: the change that created it; `ctime`: wall time in seconds."""
+
+    czxid: int
+    mzxid: int
+    ctime: float
+    version: int
+    owner: int
+    children: int
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Owned by a session. Container and TTL nodes abuse the same field."""
+        return self.owner != 0 and self.owner != CONTAINER_OWNER and (self.owner >> 56) & 0xFF != 0xFF
+
+
+def stat_of(reply: Any) -> Stat:
+    """The `Stat` in a reply that has one."""
+    raw = reply.stat
+    return Stat(
+        czxid=raw.created_zxid,
+        mzxid=raw.last_modified_zxid,
+        ctime=raw.created / 1000,
+        version=raw.version,
+        owner=raw.ephemeral_owner,
+        children=raw.num_children,
+    )
+
+
+def create(path: str, data: bytes, *, ephemeral: bool = False, acl: Sequence[Any] | None = None) -> Request:
+    """Data is never null: Curator fails on it."""
+    request = protocol.CreateRequest(path=path, data=data, acl=list(acl or OPEN_TO_ALL))
+    request.set_flags(ephemeral=ephemeral)
+    return request
+
+
+def delete(path: str, version: int = -1) -> Request:
+    return protocol.DeleteRequest(path=path, version=version)
+
+
+def set_data(path: str, data: bytes, version: int = -1) -> Request:
+    return protocol.SetDataRequest(path=path, data=data, version=version)
+
+
+def check(path: str, version: int) -> Request:
+    return protocol.CheckVersionRequest(path=path, version=version)
+
+
+def exists(path: str, *, watch: bool = False) -> Request:
+    return protocol.ExistsRequest(path=path, watch=watch)
+
+
+def get(path: str, *, watch: bool = False) -> Request:
+    return protocol.GetDataRequest(path=path, watch=watch)
+
+
+def children(path: str, *, watch: bool = False) -> Request:
+    return protocol.GetChildrenRequest(path=path, watch=watch)
+
+
+def sync(path: str) -> Request:
+    return protocol.SyncRequest(path=path)
+
+
+def ping() -> Request:
+    return protocol.PingRequest()
+
+
+def close_session() -> Request:
+    return protocol.CloseRequest()
+
+
+def asks_for_children(request: Request) -> bool:
+    return isinstance(request, protocol.GetChildrenRequest | protocol.GetChildren2Request)
+
+
+def asks_for_existence(request: Request) -> bool:
+    """Such a request leaves a watch also where there is no node."""
+    return isinstance(request, protocol.ExistsRequest)
+
+
+def multi(*requests: Request) -> Request:
+    """All or nothing. A failed one still gets a reply, not an error: ask `failure`."""
+    transaction = protocol.TransactionRequest()
+    for request in requests:
+        transaction.add(request)
+    return transaction
+
+
+def failure(reply: Any) -> tuple[int, ResponseError] | None:
+    """Which request of a `multi` failed first, and how; None if all were carried out."""
+    for index, result in enumerate(reply.responses):
+        if isinstance(result, ResponseError) and not isinstance(result, RolledBack | RuntimeInconsistency):
+            return index, result
+    if any(isinstance(result, ResponseError) for result in reply.responses):
+        return 0, error_for(RuntimeInconsistency.error_code)
+    return None
