@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, cast
 
 from .clock import Clock
 from .elections import Election, Grant
@@ -83,8 +83,11 @@ class Campaign:
         # From here to the body there is no await: what was true at the last look at the clock is still true.
         return self._begin_work(grant)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._grant is not None and self._task is not None
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._grant is not None
+        assert self._task is not None
         grant = self._grant
         self._working = False  # nobody is cancelled by us any more
         ending = self._ending or self._found_over()
@@ -232,7 +235,8 @@ class Campaign:
         return None
 
     def _end(self, ending: Callable[[], TermEnded]) -> None:
-        assert self._task is not None and self._grant is not None
+        assert self._task is not None
+        assert self._grant is not None
         self._ending = ending
         message = ending()
         resigned = isinstance(message, LeadershipResigned)
@@ -308,5 +312,5 @@ def _release_bound(grant: Grant) -> float:
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_only(each, kind) for each in error.exceptions)
+        return all(_is_only(each, kind) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
     return isinstance(error, kind)

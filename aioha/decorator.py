@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from .elector import Elector
 from .settings import Options
@@ -35,12 +35,13 @@ def active_standby(
         @functools.wraps(main)
         async def active(*args: P.args, **kwargs: P.kwargs) -> R | None:
             elector = Elector(where, **options)
+            result: R | None = None
             with _Signals() as signals, signals.end_quietly():
                 async with elector:
-                    return await elector.lead(lambda term: main(term, *args, **kwargs))
-            return None
+                    result = await elector.lead(lambda term: main(term, *args, **kwargs))
+            return result
 
-        del active.__wrapped__  # type: ignore[attr-defined]  # its signature has the term, which callers do not give
+        del active.__wrapped__  # its signature has the term, which callers do not give
         return active
 
     return decorate
@@ -54,7 +55,7 @@ class _Signals:
         self._task: asyncio.Task[Any] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "_Signals":
+    def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
@@ -73,7 +74,7 @@ class _Signals:
                 signal.signal(number, before)
 
     @contextlib.contextmanager
-    def end_quietly(self) -> Iterator[None]:
+    def end_quietly(self) -> Generator[None]:
         """A cancellation that came from a signal is an ordinary end."""
         assert self._task is not None
         try:

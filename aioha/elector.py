@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from .campaign import Campaign
 from .elections import Election, Leader, SessionView, from_where
@@ -46,24 +46,23 @@ class Elector:
 
     def __init__(self, where: str, work: Work[Any] | None = None, **options: Unpack[Options]) -> None:
         parsed = parse(where)
-        self._set_up(parsed.election, Settings.resolve(parsed, **options), work, election=None)
-        self.election = from_where(parsed, self._settings)
+        settings = Settings.resolve(parsed, **options)
+        self._set_up(parsed.election, settings, work, from_where(parsed, settings))
 
     @classmethod
     def holding(cls, election: Election, place: str, settings: Settings, work: Work[Any] | None) -> "Elector":
         """An elector on an election made elsewhere (`Session.elector`)."""
         elector = cls.__new__(cls)
-        elector._set_up(place, settings, work, election)
+        elector._set_up(place, settings, work, election)  # noqa: SLF001 - our own
         return elector
 
-    def _set_up(self, place: str, settings: Settings, work: Work[Any] | None, election: Election | None) -> None:
+    def _set_up(self, place: str, settings: Settings, work: Work[Any] | None, election: Election) -> None:
         if work is not None and not callable(work):
             raise TypeError(f"work must be an async function that takes the term, got {work!r}")
         self.place = place
         self.clock = settings.clock
         self.takeover_delay = settings.takeover_delay
-        if election is not None:
-            self.election = election
+        self.election = election
         self._settings = settings
         self._work = work
         self._standing = Standing.OUT
@@ -81,7 +80,7 @@ class Elector:
 
     # ------------------------------------------------------------------ the block
 
-    async def __aenter__(self) -> "Elector":
+    async def __aenter__(self) -> Self:
         if self._open:
             raise ElectionError(f"{self.place}: this elector is in use; make another one")
         await self.election.open()
@@ -91,7 +90,9 @@ class Elector:
             self._background = asyncio.create_task(self._run_work(self._work), name=f"aioha work of {self.place}")
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         owner, self._owner = self._owner, None
         interrupted = await self._stop_background()
         closing = asyncio.ensure_future(self._close())
@@ -213,7 +214,7 @@ class Elector:
             begun = self.clock()
             try:
                 await self.lead(work)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever the work raises is its failure
                 if not self._takes_failure(error):
                     return
                 if self.clock() - begun > LONGEST_RETRY:

@@ -43,7 +43,7 @@ class Heartbeat:
         self._clock = clock
         self._stakes: list[Stake] = []
         self._turn = 0
-        self._hurry: asyncio.Event | None = None
+        self._hurry = asyncio.Event()
         self._proofs: list[asyncio.Future[None]] = []
 
     @property
@@ -59,8 +59,7 @@ class Heartbeat:
     def hold(self, stake: Stake) -> None:
         """From now on prove the lease; the first proof begins at once."""
         self._stakes.append(stake)
-        if self._hurry is not None:
-            self._hurry.set()
+        self._hurry.set()
 
     def drop(self, stake: Stake) -> None:
         if stake in self._stakes:
@@ -68,17 +67,15 @@ class Heartbeat:
 
     async def run(self, connection: Connection) -> None:
         """Beat until the connection is lost; drops it when it falls silent. Raises nothing."""
-        self._hurry = asyncio.Event()
         try:
             while connection.lost is None:
                 begun = self._clock()
                 await self._beat(connection)
                 self._hurry.clear()
                 pause = self.pace - (self._clock() - begun)
-                if connection.lost is None and pause > 0:
+                if pause > 0:
                     await self._pause(connection, pause)
         finally:
-            self._hurry = None
             connection.abort("session given up")
 
     def anchor(self) -> Anchor | None:
@@ -160,9 +157,9 @@ class Heartbeat:
                 connection.abort(f"no answer for {now - since:.2g} s")
 
     async def _pause(self, connection: Connection, pause: float) -> None:
-        assert self._hurry is not None
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:
-            await asyncio.wait({hurry, connection.ended}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            waits: set[asyncio.Future[Any]] = {hurry, connection.ended}
+            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurry.cancel()

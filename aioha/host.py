@@ -6,8 +6,8 @@ is kept, and is told.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import anyio
 import anyio.abc
@@ -33,10 +33,10 @@ class Host:
         self._task = asyncio.create_task(self._run(ready), name=self._name)
         await ready
 
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: object) -> None:
-        """Run `function(*args)` as a child. Only between `start` and `stop`."""
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `function()` as a child. Only between `start` and `stop`."""
         assert self._group is not None, f"{self._name} is not running"
-        self._group.start_soon(function, *args)
+        self._group.start_soon(function)
 
     async def stop(self) -> None:
         """Cancel the children and wait until they have ended. Cancelling this call does not hurry them."""
@@ -60,7 +60,7 @@ class Host:
 
 def _first_leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
 
 

@@ -105,7 +105,7 @@ class ZooKeeperSession:
     def connection(self) -> Connection:
         """The attached connection. Raises `SessionExpired` if the session is dead, `NotAttached`."""
         if self.state.is_dead:
-            raise SessionExpired()
+            raise SessionExpired
         if self._connection is None:
             raise NotAttached(self.why)
         return self._connection
@@ -160,7 +160,7 @@ class ZooKeeperSession:
             finally:
                 unsubscribe()
         if self.state.is_dead:
-            raise SessionExpired()
+            raise SessionExpired
 
     def forget(self, on_event: OnEvent) -> None:
         """Nobody waits for this watch any more."""
@@ -224,7 +224,7 @@ class ZooKeeperSession:
 
     def _compare(self, greeting: Greeting) -> None:
         if self.id and not greeting.session_id:
-            raise SessionExpired()
+            raise SessionExpired
         if not greeting.session_id:
             raise ConnectionError("refused to make a session")
         if self.id and greeting.session_id != self.id:
@@ -242,7 +242,9 @@ class ZooKeeperSession:
         try:
             await connection.authenticate("digest", ":".join(self._credentials).encode())
         except AuthFailed:
-            raise SessionFailed(f"{connection.server} refused digest authentication for user {self._credentials[0]!r}") from None
+            raise SessionFailed(
+                f"{connection.server} refused digest authentication for user {self._credentials[0]!r}"
+            ) from None
 
     def _attached(self, connection: Connection) -> Connection | None:
         if connection.lost is not None:

@@ -43,7 +43,7 @@ class Sessions:
         tick: float | None = None,
         pings_prove: bool = False,
         credentials: tuple[str, str] | None = None,
-        on_failure: Callable[[BaseException], None] = lambda failure: None,
+        on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.current: ZooKeeperSession | None = None
         self.failure: BaseException | None = None
@@ -169,6 +169,5 @@ class Sessions:
         log.critical("aioha failed inside", exc_info=failure)
         if self.current is not None:
             self.current.fail(f"aioha failed inside: {failure!r}")
-        self._on_failure(failure)
-
-
+        if self._on_failure is not None:
+            self._on_failure(failure)

@@ -86,7 +86,18 @@ class Settings:
 
         Raises `ValueError` for an unknown option, an unusable value, or durations that do not fit together.
         """
-        return cls(**{**cls.read(where.options), **given})
+        return cls.of(cls.read(where.options), given)
+
+    @classmethod
+    def of(cls, *layers: Options) -> "Settings":
+        """Options laid over one another, the last on top. Raises `ValueError`."""
+        options: dict[str, Any] = {}
+        for layer in layers:
+            options.update(layer)
+        unknown = sorted(set(options) - set(Options.__annotations__))
+        if unknown:
+            raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(Options.__annotations__))}")
+        return cls(**options)
 
     @staticmethod
     def read(texts: Mapping[str, str]) -> Options:
@@ -96,8 +107,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.identity or not self.identity.isprintable():
             raise ValueError(f"identity: must be printable and not empty, got {self.identity!r}")
-        if self.data is not None and not isinstance(self.data, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-            raise ValueError(f"data: must be bytes, got {type(self.data).__name__}")
+        _check_bytes("data", self.data)
         _check_choice("layout", self.layout, LAYOUTS)
         _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
         _check_choice("lease", self.lease, ("quorum", "ping"))
@@ -138,13 +148,18 @@ class Settings:
         return self.stop_grace
 
 
+def _check_bytes(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, bytes):
+        raise ValueError(f"{name}: must be bytes, got {type(value).__name__}")
+
+
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: {value!r} is not one of {', '.join(choices)}")
 
 
-def _check_duration(name: str, value: float, *, above: float | None = None, infinite: bool = False) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+def _check_duration(name: str, value: object, *, above: float | None = None, infinite: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name}: must be a number of seconds, got {value!r}")
     if math.isnan(value) or (math.isinf(value) and not infinite):
         raise ValueError(f"{name}: must be a finite number of seconds, got {value}")

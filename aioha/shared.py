@@ -1,7 +1,7 @@
 """Many elections on one ZooKeeper session: one socket, one lease, any number of electors."""
 
 from types import TracebackType
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from .clock import Clock, boottime
 from .elections.zookeeper import EphemeralElection, sessions_for
@@ -40,16 +40,19 @@ class Session:
             "lease": lease,
             "clock": clock,
         }
-        self._given: Options = {**given, **Settings.read(self._where.options)}
-        self._settings = Settings(**self._given)
+        read = Settings.read(self._where.options)
+        self._settings = Settings.of(given, read)
+        self._given: Options = {**given, **read}
         self._sessions = sessions_for(self._where, self._settings)
         self._paths: set[str] = set()
 
-    async def __aenter__(self) -> "Session":
+    async def __aenter__(self) -> Self:
         await self._sessions.open(self._settings.connect_timeout)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._sessions.close()
 
     @property
@@ -83,9 +86,8 @@ class Session:
         path = path_of(path)
         if path in self._paths:
             raise ElectionError(f"{path}: this session has an elector there already")
-        settings = Settings(**{**self._given, **options})
+        settings = Settings.of(self._given, options)
         election = EphemeralElection(path, settings, self._sessions, owns_sessions=False)
         elector = Elector.holding(election, path, settings, work)
         self._paths.add(path)
         return elector
-

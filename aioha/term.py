@@ -51,7 +51,8 @@ class Term:
         To be called before what cannot be undone, and in threads and tasks that cancellation does not reach.
         """
         if os.getpid() != self._process:
-            raise TermEnded(f"term {name_of(self._grant)} of {self._place} belongs to process {self._process}, not to its fork")
+            name = name_of(self._grant)
+            raise TermEnded(f"term {name} of {self._place} belongs to process {self._process}, not to its fork")
         ending = self._ending()
         if ending is not None:
             raise ending

@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_PORT", "Server", "Where", "parse", "path_of"]
 DEFAULT_PORT = 2181
 FORMS = "zk://host[:port],.../path for a ZooKeeper ensemble, or local:name for this host only"
 _LOCAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 
 
@@ -147,7 +148,7 @@ def _parse_path(path: str, required: bool) -> str:
         raise ValueError(f"where: path {path!r} has an empty part (a doubled or trailing '/')")
     if "." in parts or ".." in parts:
         raise ValueError(f"where: path {path!r}: '.' and '..' mean nothing to ZooKeeper")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) <= 0x9F or 0xD800 <= ord(char) <= 0xF8FF or ord(char) >= 0xFFF0 for char in path):
+    if _REFUSED.search(path):
         raise ValueError(f"where: path {path!r} has a character that ZooKeeper does not allow")
     if parts[0] == "zookeeper":
         raise ValueError(f"where: path {path!r}: /zookeeper is the servers' own")

@@ -23,12 +23,19 @@ class Lines:
     def __init__(self, stream: IO[str]) -> None:
         self.seen: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
 
     def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            self._queue.put(line.rstrip("\n"))
+        with stream:
+            for line in stream:
+                self._queue.put(line.rstrip("\n"))
         self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of the stream: until then somebody holds it open, who should be gone."""
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), f"somebody still holds our output: {self.seen}"
 
     def until(self, part: str) -> str:
         """The next line that contains `part`."""
@@ -65,6 +72,20 @@ class Running:
     def exit_code(self) -> int:
         return self.process.wait(PATIENCE)
 
+    def end(self) -> None:
+        """End it with all that it started: in peace first, for a killed one cannot end its CMD's group."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            raise
+        finally:
+            self.out.join()
+            self.err.join()
+
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
     """Ours, but without anything that would change what the command does."""
@@ -86,7 +107,7 @@ def aioha(directory: Path, *arguments: str, env: Mapping[str, str] | None = None
 
 @contextmanager
 def running(directory: Path, *arguments: str, **more: str) -> Iterator[Running]:
-    """`aioha`, running; killed at the end if it still does."""
+    """`aioha`, running; ended at the end if it still does."""
     process = subprocess.Popen(
         [sys.executable, "-m", "aioha", *arguments],
         stdout=subprocess.PIPE,
@@ -95,11 +116,11 @@ def running(directory: Path, *arguments: str, **more: str) -> Iterator[Running]:
         text=True,
         env=environment(directory, **more),
     )
+    command = Running(process)
     try:
-        yield Running(process)
+        yield command
     finally:
-        process.kill()
-        process.wait(PATIENCE)
+        command.end()
 
 
 def alive(pid: int) -> bool:

@@ -52,7 +52,7 @@ def test_each_command_helps(tmp_path: Path, command: str) -> None:
         (["status", "local:billing", "--nonsense"], "--nonsense"),
         (["status", "local:billing", "more"], "more"),
         (["status", "local:billing?session_timeout=soon"], "soon"),
-        (["status", "local:billing", "--connect-timeout", "soon"], "soon"),
+        (["status", "local:billing", "--connect-timeout", "soon"], "--connect-timeout"),
         (["watch", "local:billing", "--layout", "odd"], "odd"),
         (["run", "local:billing", "--layout", "odd", "--", "true"], "odd"),
         (["run", "local:billing", "--stop-grace", "5", "--session-timeout", "8", "--", "true"], "stop_grace 5 s"),

@@ -17,7 +17,15 @@ ROOT = Path(aioha.__file__).parent
 # From the top down. A name stands for the module and everything below it; the longest one that fits counts.
 LAYERS = {
     "face": ["aioha", "aioha.__main__", "aioha.cli", "aioha.decorator"],
-    "elector": ["aioha.elector", "aioha.campaign", "aioha.term", "aioha.observe", "aioha.standing"],
+    "elector": [
+        "aioha.elector",
+        "aioha.campaign",
+        "aioha.term",
+        "aioha.observe",
+        "aioha.standing",
+        "aioha.shared",
+        "aioha.steps",
+    ],
     "elections": ["aioha.elections"],
     "session": [
         "aioha.session",

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import anyio
 import pytest
 from rawzk import CREATE, PING, Raw
 
@@ -95,8 +96,13 @@ def test_passes_everything_and_counts_connections(proxy: Proxy) -> None:
     assert proxy.accepted == 2
 
 
+def _dial_and_listen(proxy: Proxy) -> bytes:
+    with dial(proxy) as client:  # the reset may overtake the end of `connect`
+        return client.recv(1)
+
+
 def _eventually_closed(proxy: Proxy) -> None:
-    due = time.monotonic() + 2
+    due = time.monotonic() + 5
     while proxy.connections:
         assert time.monotonic() < due
         time.sleep(0.01)
@@ -125,7 +131,7 @@ def test_one_way_silence(proxy: Proxy, echo: Echo) -> None:
         say(client, b"-")
         proxy.silence(to_client=True, to_server=False)
         client.sendall(b"heard")
-        assert hears_nothing(client)
+        assert hears_nothing(client, 0.5)
         assert echo.heard == b"-heard"
         proxy.silence(to_client=False, to_server=True)
         client.sendall(b"unheard")
@@ -142,8 +148,8 @@ def test_a_black_hole_hides_that_the_server_has_gone() -> None:
             client.sendall(b"anybody?")
             assert hears_nothing(client)
         proxy.heal()
-        with dial(proxy) as client, pytest.raises(ConnectionResetError):
-            client.recv(1)
+        with pytest.raises(ConnectionResetError):
+            _dial_and_listen(proxy)
 
 
 def test_held_bytes_arrive_after_healing(proxy: Proxy) -> None:
@@ -193,13 +199,13 @@ def test_delay_is_pipelined_and_keeps_the_order(proxy: Proxy) -> None:
         while len(answer) < 8:
             answer += client.recv(8)
         assert answer == b"ABCDEFGH"
-        assert 0.2 <= time.monotonic() - begin < 1.0  # there and back; one after another it would be 1.6 s
+        assert 0.2 <= time.monotonic() - begin < 1.5  # there and back; one after another it would be 2 s
 
 
 def test_fragments(proxy: Proxy) -> None:
     with dial(proxy) as client:
         say(client, b"-")
-        proxy.fragment(1, pause=0.005)
+        proxy.fragment(1, pause=0.02)
         client.sendall(b"fragment")
         sizes: list[int] = []
         while sum(sizes) < 8:
@@ -212,8 +218,6 @@ def test_works_while_the_loop_of_the_test_is_blocked(zookeeper: Ensemble) -> Non
         with Proxy(zookeeper.servers[0].address) as proxy, Raw(proxy.address) as client:
             client.ping()
             client.close_session()
-
-    import anyio
 
     anyio.run(blocking)
 

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from ..elector import Elector
 from ..settings import Options, Settings
-from ..where import Where, parse
+from ..where import parse
 from . import run as run_command
 from . import show
 from .report import CONFIG, LOST, UNAVAILABLE, USAGE, Failure, log_to_stderr, report
@@ -127,24 +127,23 @@ def run(
     log_to_stderr(as_json=log_json)
     if not kill_after >= 0:  # nan, too
         raise Failure(USAGE, f"--kill-after: must be a number of seconds, 0 or more, got {kill_after:g}")
-    place, settings = _checked(where, options)
-    plan = run_command.Plan(context.obj, str(place), settings.identity, once, kill_after, settings.grace_within)
-    elector = _elector(where, {**options, "identity": settings.identity})
+    elector, settings, shown = _elector(where, options)
+    plan = run_command.Plan(shown, context.obj, once, kill_after, settings.grace_within)
     return asyncio.run(run_command.run(elector, plan))
 
 
 @app.command(epilog=f"{EXIT_CODES} 0: somebody leads, 1: nobody.")
 def status(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
     """Show who leads."""
-    place, elector = _observer(where, layout, connect_timeout)
+    elector, _, shown = _elector(where, _given(layout=layout, connect_timeout=connect_timeout))
     logging.disable()  # the one line that says what went wrong is enough
-    return run_until_signalled(show.status(elector, str(place), as_json=json))
+    return run_until_signalled(show.status(elector, shown, as_json=json))
 
 
 @app.command(epilog=f"{EXIT_CODES} 128 + n: ended by signal n.")
 def watch(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
     """Show who leads, and each change in a line, until interrupted."""
-    _, elector = _observer(where, layout, connect_timeout)
+    elector, _, _ = _elector(where, _given(layout=layout, connect_timeout=connect_timeout))
     log_to_stderr(level=logging.WARNING)
     return run_until_signalled(show.watch(elector, as_json=json))
 
@@ -181,22 +180,10 @@ def _given(**values: object) -> Options:
     return cast(Options, {name: value for name, value in values.items() if value is not None})
 
 
-def _checked(where: str, options: Options) -> tuple[Where, Settings]:
+def _elector(where: str, options: Options) -> tuple[Elector, Settings, str]:
+    """The elector, its settings, and WHERE without credentials."""
     try:
         place = parse(where)
-        return place, Settings.resolve(place, **options)
+        return Elector(where, **options), Settings.resolve(place, **options), str(place)
     except ValueError as error:
         raise Failure(USAGE, str(error)) from None
-
-
-def _elector(where: str, options: Options) -> Elector:
-    try:
-        return Elector(where, **options)
-    except ValueError as error:
-        raise Failure(USAGE, str(error)) from None
-
-
-def _observer(where: str, layout: str | None, connect_timeout: float | None) -> tuple[Where, Elector]:
-    options = _given(layout=layout, connect_timeout=connect_timeout)
-    place, _ = _checked(where, options)
-    return place, _elector(where, options)

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..elector import Elector, Term
@@ -30,9 +31,8 @@ log = logging.getLogger("aioha.run")
 class Plan:
     """What to run, and how to end it."""
 
+    where: str  # without credentials: an environment is no place for a secret
     command: Sequence[str]
-    shown_where: str  # without credentials: an environment is no place for a secret
-    identity: str
     once: bool
     kill_after: float
     grace: Callable[[float], float]  # stop_grace within a negotiated session timeout
@@ -79,12 +79,10 @@ class _Run:
     async def _campaign(self) -> int:
         async with self._elector as elector:
             async for campaign in elector.campaigns():
-                log.info("%s: standing by as %s", self._plan.shown_where, self._plan.identity)
-                try:
+                log.info("%s: standing by as %s", self._plan.where, elector.identity)
+                with suppress(TermEnded):  # the campaign has said why in the log
                     async with campaign as term:
                         await self._lead(term)
-                except TermEnded as error:
-                    log.warning("%s", error)
                 if self._status is not None:
                     return self._status
                 if self._plan.once:
@@ -134,9 +132,8 @@ class _Run:
         log.info("%s ended with status %d", self._plan.command[0], child.status)
 
     def _environment(self, term: Term) -> dict[str, str]:
-        environment = dict(os.environ)
-        environment.update(AIOHA_WHERE=self._plan.shown_where, AIOHA_IDENTITY=self._plan.identity, AIOHA_TOKEN=str(term.token))
-        environment.pop("AIOHA_TERM", None)
+        environment = {name: value for name, value in os.environ.items() if name != "AIOHA_TERM"}
+        environment.update(AIOHA_WHERE=self._plan.where, AIOHA_IDENTITY=self._elector.identity, AIOHA_TOKEN=str(term.token))
         if term.number is not None:
             environment["AIOHA_TERM"] = str(term.number)
         return environment

@@ -19,11 +19,11 @@ from .report import BROKEN_PIPE, Failure, deliver, printable
 __all__ = ["status", "watch"]
 
 
-async def status(elector: Elector, shown_where: str, *, as_json: bool) -> int:
+async def status(elector: Elector, where: str, *, as_json: bool) -> int:
     """Print who leads. Returns 0 if somebody does, else 1."""
     async with elector:
         leader = await elector.leader()
-    deliver(json.dumps(_status_object(shown_where, leader)) if as_json else _status_text(shown_where, leader))
+    deliver(json.dumps(_status_object(where, leader)) if as_json else _status_text(where, leader))
     return 0 if leader else 1
 
 

@@ -35,8 +35,9 @@ def _collect(parent: int, servers: list[int]) -> None:
     poll.register(parent, select.POLLIN)
     poll.register(0, select.POLLIN)
     rest = b""
-    while parent not in (ready := [fd for fd, _ in poll.poll()]):
-        if ready and not (data := os.read(0, 4096)):
+    while parent not in [fd for fd, _ in poll.poll()]:
+        data = os.read(0, 4096)
+        if not data:
             return
         *pids, rest = (rest + data).split(b"\n")
         for pid in pids:

@@ -110,7 +110,12 @@ class Proxy:
 
     def inject(self, data: bytes) -> None:
         """Say this to every client, as if the server had."""
-        self._thread.call(lambda: [connection.inject(data) for connection in self._connections])
+
+        def tell() -> None:
+            for connection in self._connections:
+                connection.inject(data)
+
+        self._thread.call(tell)
 
     def rewrite_first(self, old: bytes, new: bytes) -> None:
         """Replace bytes in what a client says first. Needs `frames=False`."""

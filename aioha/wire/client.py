@@ -5,44 +5,39 @@ are taken away: null data (Curator fails on it), a version cache that makes unfo
 closing a session that is not its own.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
-# pyright: reportUntypedBaseClass=false, reportUnknownParameterType=false, reportIncompatibleVariableOverride=false
-# (aiozk carries no types)
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# (a subclass of aiozk's client, which carries no types)
 import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from aiozk import ZKClient
-from aiozk.features import Features
-from aiozk.states import States
-
 from .errors import ConnectionLoss
 from .requests import Request
+from .untyped import Features, States, ZKClient
 
 __all__ = ["client_on"]
 
 SERVER_VERSION = (3, 5, 0)  # container nodes and create-with-stat; the oldest release still in use
 
 
-def client_on(session: Any) -> ZKClient:
+def client_on(session: Any) -> Any:
     """A client that asks this session. Its requests wait for a server, at most one session timeout."""
     return _Client(session)
 
 
-class _Client(ZKClient):  # type: ignore[misc]  # aiozk carries no types
+class _Client(ZKClient):  # type: ignore[misc]  # a base class without types
     def __init__(self, session: Any) -> None:
         super().__init__("unused:0")
         self.session = _Session(session)
         self.stat_cache = _Forgetful()
 
     @property
-    def features(self) -> Features:
+    def features(self) -> Any:
         return Features(SERVER_VERSION)
 
-    async def create(self, path: str, data: bytes | str | None = None, *args: Any, **options: Any) -> str:
+    async def create(self, path: str, data: bytes | str | None = None, *args: Any, **options: Any) -> Any:
         """As aiozk's; no data is empty data, never null."""
-        created: str = await super().create(path, b"" if data is None else data, *args, **options)
-        return created
+        return await super().create(path, b"" if data is None else data, *args, **options)
 
 
 class _Forgetful(dict[str, Any]):
@@ -75,7 +70,7 @@ class _Session:
         try:
             return await self._session.send(request)
         except ConnectionError:
-            raise ConnectionLoss() from None
+            raise ConnectionLoss from None
 
     def add_watch_callback(self, event_type: int, path: str, callback: Callable[[str], None]) -> None:
         self._callbacks.setdefault((event_type, path), set()).add(callback)
@@ -98,7 +93,7 @@ class _State:
 
     @property
     def current_state(self) -> str:
-        return self._NAMES.get(self._session.state.value, States.LOST)
+        return str(self._NAMES.get(self._session.state.value, States.LOST))
 
     def wait_for(self, *states: str) -> asyncio.Future[None]:
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()

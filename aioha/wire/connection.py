@@ -4,8 +4,6 @@ Lives from the first byte to `lost`, exactly once, and never reconnects. A reque
 lost fails with `ConnectionLoss`: its outcome is unknown, and nobody but its sender may decide what that means.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
-# (aiozk carries no types)
 import asyncio
 import contextlib
 import struct
@@ -14,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiozk import protocol
-from aiozk.protocol.transaction import MultiHeader
-
 from ..clock import Clock
 from .errors import AuthFailed, ConnectionLoss, ProtocolError, ResponseError, SessionExpired, SessionMoved, error_for
 from .requests import Request
+from .untyped import MultiHeader, protocol
 
 __all__ = ["Connection", "Greeting", "Listener"]
 
@@ -146,7 +142,8 @@ class Connection(asyncio.Protocol):
             while len(buffer) - start >= 4 and self.lost is None:
                 size = int.from_bytes(buffer[start : start + 4], "big", signed=True)
                 if not 0 <= size <= LARGEST_FRAME:
-                    raise ProtocolError(f"does not speak ZooKeeper's protocol (it sent {bytes(buffer[start : start + 16])!r})")
+                    sent = bytes(buffer[start : start + 16])
+                    raise ProtocolError(f"does not speak ZooKeeper's protocol (it sent {sent!r})")
                 if len(buffer) - start - 4 < size:
                     break
                 frame = bytes(buffer[start + 4 : start + 4 + size])

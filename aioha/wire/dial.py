@@ -44,7 +44,7 @@ async def first_accepted(
             while result is None and (connection := await offered.get()) is not None:
                 try:
                     result = await accept(connection)
-                except Exception as failure:
+                except Exception as failure:  # noqa: BLE001 - carried around the group, which would wrap it
                     error = failure
                     break
                 if result is None:

@@ -4,7 +4,7 @@ Two of them carry a meaning of their own here. `ConnectionLoss`: the request was
 `SessionExpired`: the session is over, and nothing that was asked of it afterwards happened.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # (aiozk carries no types)
 from aiozk.exc import (
     AuthFailed,
@@ -48,7 +48,7 @@ class ProtocolError(ConnectionError):
     """What answered does not speak ZooKeeper's protocol."""
 
 
-class UnlistedError(ResponseError):  # type: ignore[misc]  # aiozk carries no types
+class UnlistedError(ResponseError):  # type: ignore[misc]  # a base class without types
     """An error code that aiozk has no class for."""
 
     error_code = None

@@ -1,14 +1,11 @@
 """Requests as the layers above make them, and replies as they read them. Nothing here is sent."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
-# (aiozk carries no types)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiozk import protocol
-
 from .errors import ResponseError, RolledBack, RuntimeInconsistency, error_for
+from .untyped import protocol
 
 __all__ = [
     "Request",

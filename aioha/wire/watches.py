@@ -6,14 +6,11 @@ been missed. An event says "look again", not what happened: a node deleted and m
 reported as changed.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
-# (aiozk carries no types)
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from aiozk import protocol
-
 from .requests import Request
+from .untyped import protocol
 
 __all__ = ["OnEvent", "WatchKind", "Watches"]
 
@@ -32,7 +29,7 @@ class WatchKind(Enum):
 
 
 _EVENT = protocol.WatchEvent
-_FIRED_BY = {
+_FIRED_BY: dict[int, tuple[WatchKind, ...]] = {
     _EVENT.CREATED: (WatchKind.EXIST, WatchKind.DATA),
     _EVENT.DELETED: (WatchKind.DATA, WatchKind.EXIST, WatchKind.CHILD),
     _EVENT.DATA_CHANGED: (WatchKind.DATA, WatchKind.EXIST),
@@ -78,16 +75,20 @@ class Watches:
 
     def requests(self, last_zxid: int) -> Iterator[Request]:
         """SetWatches requests that arm everything again, each below the size that servers accept."""
-        tables: dict[WatchKind, list[str]] = {kind: [] for kind in WatchKind}
+        tables = _empty_tables()
         size = 0
         for kind, path in self._waiting:
             tables[kind].append(path)
             size += len(path.encode()) + 4
             if size > LARGEST_REQUEST:
                 yield _set_watches(last_zxid, tables)
-                tables, size = {kind: [] for kind in WatchKind}, 0
+                tables, size = _empty_tables(), 0
         if size:
             yield _set_watches(last_zxid, tables)
+
+
+def _empty_tables() -> dict[WatchKind, list[str]]:
+    return {kind: [] for kind in WatchKind}
 
 
 def _set_watches(last_zxid: int, tables: dict[WatchKind, list[str]]) -> Request:

@@ -48,6 +48,7 @@ class LocalElection:
         self._name = socket_name(self._place.path, os.geteuid())
         self._grant: LocalGrant | None = None
         self._lock: Lock | None = None
+        self._process: Process | None = None
         self._seen = 0  # the highest token known: tokens rise even if the file is lost while we watch
         self._warned = False
 
@@ -64,6 +65,7 @@ class LocalElection:
         prepare(self._place, create=True)
         if yielding:
             await self._let_another_lead()
+        self._process = this_process()  # now rather than between the lock and the work
         watch = Watch(self._place.where, self._name)
         try:
             while True:
@@ -117,7 +119,7 @@ class LocalElection:
             slot = record.begin(ready)
             now = wall_time()
             mine = RecordedTerm(
-                self._settings.identity, self._settings.payload, slot.token, slot.number, now, process=this_process()
+                self._settings.identity, self._settings.payload, slot.token, slot.number, now, process=self._process
             )
             terms = (*_closed(terms, last, now), mine)[-record.KEPT_TERMS :]
             lock.save(slot, terms)

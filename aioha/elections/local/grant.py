@@ -46,6 +46,14 @@ class LocalGrant:
     def listen(self, listener: Callable[[], None]) -> None:
         self._listener = listener
 
+    @property
+    def seated(self) -> bool:
+        """Whether the lock is ours still; nobody else can lead while it is."""
+        return self._lock.intact()
+
+    async def ready(self) -> None:
+        """There is no lease to wait for."""
+
     async def confirm(self) -> None:
         """Look whether this process still has the lock. Never blocks, raises nothing."""
         if not self._lock.in_owner:
@@ -75,6 +83,6 @@ class LocalGrant:
                 done = replace(self._terms[-1], until=wall_time(), how="released")
                 self._lock.save(record.end(self._slot), (*self._terms[:-1], done), lasting=False)
         except OSError as error:
-            log.error("term %d of %s: cannot write that it ended: %s", self.token, self._lock.where, error.strerror)
+            log.error("term %d of %s: cannot write that it ended: %s", self.token, self._lock.where, error.strerror)  # noqa: TRY400 - the reason is all there is to say
         finally:
             self._lock.close()

@@ -125,7 +125,8 @@ class Lock:
 
     def _accept(self) -> None:
         """Take in one standby. They could stay in the backlog, but those that have gone would fill it in time."""
-        assert self._listener is not None and self._loop is not None
+        assert self._listener is not None
+        assert self._loop is not None
         try:
             with _guard:
                 guest, _ = self._listener.accept()
@@ -149,12 +150,14 @@ class Lock:
             guest.close()
 
     def _pause_accepting(self) -> None:
-        assert self._listener is not None and self._loop is not None
+        assert self._listener is not None
+        assert self._loop is not None
         self._loop.remove_reader(self._listener)
         self._timer = self._loop.call_later(ACCEPT_AGAIN, self._accept_again)
 
     def _accept_again(self) -> None:
-        assert self._listener is not None and self._loop is not None
+        assert self._listener is not None
+        assert self._loop is not None
         if len(self._accepted) >= MOST_ACCEPTED:
             self._timer = self._loop.call_later(ACCEPT_AGAIN, self._accept_again)
         else:

@@ -70,7 +70,8 @@ def locate(path_or_name: str, environ: Mapping[str, str] | None = None) -> Place
         return Place(where, os.path.join(os.path.realpath(directory), name), named=False)
     if not path_or_name or "/" in path_or_name or "\0" in path_or_name:
         raise ValueError(f"where: {where}: a name has no '/'; or give an absolute path")
-    directory = environ.get("AIOHA_DIR") or f"/var/tmp/aioha-{os.geteuid()}"
+    # World-writable, but kept over a reboot and the same for ssh, cron and systemd; `prepare` checks what lies there.
+    directory = environ.get("AIOHA_DIR") or f"/var/tmp/aioha-{os.geteuid()}"  # noqa: S108
     if not os.path.isabs(directory):
         raise SessionFailed(
             f"{where}: $AIOHA_DIR is {directory!r}, which means another place in each directory; make it absolute"
@@ -83,20 +84,9 @@ def prepare(place: Place, *, create: bool) -> None:
     """Check the directory, and make it if `create` and it is ours to make. Raises `SessionFailed`."""
     if sys.platform != "linux":
         raise SessionFailed(f"{place.where}: elections on one host need Linux (abstract sockets); use zk:// here")
-    try:
-        if place.named and create:
-            os.makedirs(place.directory, mode=0o700, exist_ok=True)
-        found = os.lstat(place.directory)
-    except FileExistsError:
-        raise SessionFailed(f"{place.where}: {place.directory} is not a directory; remove it or set AIOHA_DIR") from None
-    except FileNotFoundError as error:
-        if not place.named:
-            raise SessionFailed(f"{place.where}: directory {place.directory} does not exist; create it first") from None
-        if create:
-            raise refusal(place, "create the directory of", error) from None
+    found = _find_directory(place, create)
+    if found is None:
         return
-    except OSError as error:
-        raise refusal(place, "use the directory of", error) from None
     if place.named:
         _check_directory(place, found)
     kind = shared_file_system(file_system_type(place.directory))
@@ -107,6 +97,24 @@ def prepare(place: Place, *, create: bool) -> None:
         )
     if not os.access(place.directory, os.X_OK | (0 if os.path.lexists(place.path) else os.W_OK)):
         raise refusal(place, "create", PermissionError(0, "Permission denied"))
+
+
+def _find_directory(place: Place, create: bool) -> os.stat_result | None:
+    """None: it is not there, and is made when it is needed."""
+    try:
+        if place.named and create:
+            os.makedirs(place.directory, mode=0o700, exist_ok=True)
+        return os.lstat(place.directory)
+    except FileExistsError:
+        raise SessionFailed(f"{place.where}: {place.directory} is not a directory; remove it or set AIOHA_DIR") from None
+    except FileNotFoundError as error:
+        if not place.named:
+            raise SessionFailed(f"{place.where}: directory {place.directory} does not exist; create it first") from None
+        if create:
+            raise refusal(place, "create the directory of", error) from None
+        return None
+    except OSError as error:
+        raise refusal(place, "use the directory of", error) from None
 
 
 def _check_directory(place: Place, found: os.stat_result) -> None:

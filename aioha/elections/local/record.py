@@ -210,5 +210,13 @@ def _to_json(term: RecordedTerm, recent: bool) -> bytes:
 
 def _from_json(fields: dict[str, Any]) -> RecordedTerm:
     process = fields.get("process")
-    data = fields["data"].encode("utf-8", "surrogateescape")
-    return RecordedTerm(**{**fields, "data": data, "process": Process(**process) if process else None})
+    return RecordedTerm(
+        identity=fields["identity"],
+        data=fields["data"].encode("utf-8", "surrogateescape"),
+        token=fields["token"],
+        number=fields["number"],
+        since=fields["since"],
+        until=fields.get("until"),
+        how=fields.get("how"),
+        process=None if process is None else Process(process["pid"], process["started"], process["namespace"]),
+    )

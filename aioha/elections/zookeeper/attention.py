@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from ...session import ZooKeeperSession
 
@@ -23,7 +24,7 @@ class Attention:
         self._wake = asyncio.Event()
         self._unsubscribe: Callable[[], None] = session.subscribe(self._session_changed)
 
-    def __enter__(self) -> "Attention":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -104,39 +104,47 @@ class EphemeralElection:
 
     async def _stand_by(self, attention: Attention, yield_until: float | None) -> SessionGrant | None:
         """On one session, until we win or it is dead (None)."""
-        session, clock = attention.session, self._settings.clock
         view: View | None = None
-        while not session.state.is_dead:
+        while not attention.session.state.is_dead:
             vacant = view is not None and (view.node is None or attention.fired)
             attention.reset()
-            try:
-                if self._unknown is not None and self._unknown[0] == session.id:
-                    view, granted = await self._learn_outcome(attention)
-                elif view is not None and vacant and yield_until is None:
-                    view, granted = await self._bid(attention, view)
-                else:
-                    view, granted = await self._look(attention), None
-            except PASSING:
-                view, granted = None, None
-                await asyncio.sleep(random.uniform(0, STUMBLE))
-                await _attached_or_dead(session)
-            except ResponseError as error:
-                raise explain_refusal(error, self.path, self._settings.identity) from error
+            view, granted = await self._step(attention, view if vacant and yield_until is None else None)
             if granted is not None:
                 return granted
-            if view is not None and view.node is not None:
+            if view is None:
+                continue  # something moved under our hands: look again at once
+            if view.node is not None:
                 yield_until = None  # another leads: we have let the others go first
-            if view is None or (view.node is None and yield_until is None and not view.seat_taken):
-                continue
-            bound = session.timeout
-            if yield_until is not None:
-                bound = min(bound, max(yield_until - clock(), 0.0))
-            await attention.wait(bound)
-            if yield_until is not None and clock() >= yield_until:
-                yield_until = None
-            elif not attention.fired:
-                view = None  # nothing certain has happened: look before bidding
+            if view.node is not None or view.seat_taken or yield_until is not None:
+                yield_until = await self._wait(attention, yield_until)
+                if not attention.fired and yield_until is None:
+                    view = view if view.node is None and not view.seat_taken else None
         return None
+
+    async def _step(self, attention: Attention, vacant: View | None) -> tuple[View | None, SessionGrant | None]:
+        """Bid on what was seen vacant, or look. Returns what was seen, and the grant if we won."""
+        session = attention.session
+        try:
+            if self._unknown is not None and self._unknown[0] == session.id:
+                return await self._learn_outcome(attention)
+            if vacant is not None:
+                return await self._bid(attention, vacant)
+            return await self._look(attention), None
+        except PASSING:
+            await asyncio.sleep(random.uniform(0, STUMBLE))
+            with contextlib.suppress(*PASSING):
+                await session.attached()
+            return None, None
+        except ResponseError as error:
+            raise explain_refusal(error, self.path, self._settings.identity) from error
+
+    async def _wait(self, attention: Attention, yield_until: float | None) -> float | None:
+        """Until something happens. Returns until when we yield, if we still do."""
+        bound, now = attention.session.timeout, self._settings.clock
+        if yield_until is not None:
+            bound = min(bound, max(yield_until - now(), 0.0))
+        await attention.wait(bound)
+        return yield_until if yield_until is not None and now() < yield_until else None
 
     async def _look(self, attention: Attention) -> View | None:
         session = attention.session
@@ -245,8 +253,8 @@ class EphemeralElection:
         if token <= self._highest:
             await grant.release()
             raise SessionFailed(
-                f"{self.path}: token {token} would not exceed {self._highest} (token_floor, or seen before: was the servers' "
-                f"data set back?); allow a record, which lifts tokens"
+                f"{self.path}: token {token} would not exceed {self._highest} (token_floor, or seen before: was the "
+                f"servers' data set back?); allow a record, which lifts tokens"
             )
         self._highest = token
         return grant
@@ -286,7 +294,9 @@ class EphemeralElection:
         try:
             await release(grant.session, self._names, checks=checks, record=self._keeps_record, ended=ended)
         except ResponseError as error:
-            log.error("%s: term %d could not be released: %s", self.path, grant.token, error)
+            log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
+                "%s: term %d could not be released: %s", self.path, grant.token, error
+            )
         finally:
             self._leaving.set_result(None)
 
@@ -323,8 +333,3 @@ class EphemeralElection:
             self._names.record,
             error,
         )
-
-
-async def _attached_or_dead(session: ZooKeeperSession) -> None:
-    with contextlib.suppress(*PASSING):
-        await session.attached()

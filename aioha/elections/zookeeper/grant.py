@@ -94,7 +94,8 @@ class SessionGrant:
             proof = self.session.heartbeat.next_proof()
             over = asyncio.ensure_future(self._changed.wait())
             try:
-                await asyncio.wait({proof, over}, timeout=self.session.heartbeat.pace, return_when=asyncio.FIRST_COMPLETED)
+                waits: set[asyncio.Future[Any]] = {proof, over}
+                await asyncio.wait(waits, timeout=self.session.heartbeat.pace, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 over.cancel()
         self.settled = True

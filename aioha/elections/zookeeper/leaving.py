@@ -19,7 +19,9 @@ STUMBLE = 0.05  # seconds, jittered
 OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
 
 
-async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], record: bool, ended: int | None) -> None:
+async def release(
+    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], record: bool, ended: int | None
+) -> None:
     """Give up a term that stands, in one round trip; `ended`: its token, if its work is known to have ended cleanly.
 
     Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.

@@ -1,9 +1,9 @@
 """The nodes of the `ephemeral` layout, and what the record beside the election says about the last terms.
 
-    <path>               EPHEMERAL   the leader's node
-    <path>.aioha         persistent  the record: changed by takeovers only
-    <path>.aioha/seat    EPHEMERAL   the session whose work has not ended yet
-    <path>.aioha/ended   persistent  token of the last term that ended cleanly
+<path>               EPHEMERAL   the leader's node
+<path>.aioha         persistent  the record: changed by takeovers only
+<path>.aioha/seat    EPHEMERAL   the session whose work has not ended yet
+<path>.aioha/ended   persistent  token of the last term that ended cleanly
 """
 
 import asyncio

@@ -62,7 +62,9 @@ async def ensure(session: ZooKeeperSession, path: str, acl: Sequence[Any] | None
 def explain_refusal(error: ResponseError, path: str, identity: str) -> SessionFailed:
     """A refusal that trying again would not mend."""
     if isinstance(error, NoAuth):
-        return SessionFailed(f"no permission for {path} (candidate {identity}); check its ACL and the credentials in `where`")
+        return SessionFailed(
+            f"no permission for {path} (candidate {identity}); check its ACL and the credentials in `where`"
+        )
     return SessionFailed(f"the servers refused {path}: {error} (candidate {identity})")
 
 
