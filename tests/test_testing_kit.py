@@ -1,6 +1,5 @@
-"""The testing kit on real servers: an ensemble that is quick to start and to break, and leaks that are found."""
+"""Ensembles of the testing kit: quick to start, easy to break, and gone when the tests are."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -8,11 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rawzk import Raw
+from waiting import until
 
 from aioha.testing import Ensemble, Server, ZooKeeperMissing, java, no_leaks
 from aioha.testing import ensemble as ensemble_module
@@ -20,15 +19,6 @@ from aioha.testing.fixtures import require
 from aioha.testing.ports import bound_socket, free_ports
 
 pytestmark = pytest.mark.usefixtures("session_zookeeper")  # skips or fails them all where there is no ZooKeeper
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> float:
-    """Block until the condition holds; how long that took."""
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < seconds, "it never came true"
-        time.sleep(0.01)
-    return time.monotonic() - begin
 
 
 def gone(pid: int) -> bool:
@@ -204,64 +194,6 @@ def test_what_is_required_fails_instead_of_being_skipped(monkeypatch: pytest.Mon
         require(False, "apt-get install x")
 
 
-@pytest.mark.slow
-def test_ghost_follower_answers_pings_of_an_expired_session() -> None:
-    """A follower that is cut from the leader alone answers for tick * sync_limit, whatever has expired meanwhile."""
-    ensemble = Ensemble(3, tick=0.5, sync_limit=10, cuttable=True)
-    ensemble.start()
-    try:
-        leader, ghost = ensemble.leader(), ensemble.followers()[0]
-        with Raw(ghost.address, 2.0) as client, Raw(leader.address, 20.0) as witness:
-            assert client.create("/ghost", ephemeral=True) == 0
-            ensemble.cut(ghost, leader)
-            expired = until(lambda: client.ping() or not witness.exists("/ghost"))
-            assert expired < 2.0 + 4 * 0.5
-            client.ping()  # the ghost still says that all is well
-            answered = expired + _pings_answered(client)
-            assert expired + 0.5 < answered < 5.0 + 1.5
-        ensemble.heal()
-        ensemble.wait_ready()
-        assert ghost.mode() == "follower"
-    finally:
-        ensemble.stop()
-
-
-def _pings_answered(client: Raw) -> float:
-    begin = time.monotonic()
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            client.ping()
-            time.sleep(0.05)
-    return time.monotonic() - begin
-
-
-@pytest.mark.slow
-def test_an_isolated_leader_is_deposed_and_follows_after_healing() -> None:
-    ensemble = Ensemble(3, cuttable=True)
-    ensemble.start()
-    try:
-        old = ensemble.leader()
-        ensemble.isolate(old)
-        until(lambda: old.mode() is None)
-        new = ensemble.leader()
-        assert new is not old
-        ensemble.heal()
-        ensemble.wait_ready()
-        assert old.mode() == "follower"
-        new.kill()
-        assert ensemble.leader() is not new
-    finally:
-        ensemble.stop()
-
-
-def test_only_cuttable_links_can_be_cut(ensemble: Ensemble) -> None:
-    a, b, _ = ensemble.servers
-    with pytest.raises(RuntimeError, match="cuttable=True"):
-        ensemble.cut(a, b)
-    with pytest.raises(ValueError, match="at least 1"):
-        Ensemble(0)
-
-
 def test_restore_undoes_the_damage(ensemble: Ensemble) -> None:
     dead, frozen, _ = ensemble.servers
     dead.kill()
@@ -274,46 +206,3 @@ def test_a_server_that_is_down_has_no_pid(tmp_path: Path) -> None:
     server = Server(1, 1, tmp_path, [], lambda _: None)
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.pid
-
-
-async def test_leaked_tasks_are_found() -> None:
-    check = no_leaks(timeout=0.1)
-    await check.__aenter__()
-    task = asyncio.create_task(asyncio.sleep(60), name="forgotten")
-    with pytest.raises(AssertionError, match="forgotten"):
-        await check.__aexit__(None, None, None)
-    task.cancel()
-
-
-async def test_what_ends_by_itself_soon_is_no_leak() -> None:
-    async with no_leaks():
-        task = asyncio.create_task(asyncio.sleep(0.1))
-    assert task.done()
-
-
-def test_leaked_descriptors_threads_and_children_are_found() -> None:
-    leave = threading.Event()
-    thread = threading.Thread(target=leave.wait, name="dangling")
-    with contextlib.ExitStack() as stack:
-        check = no_leaks(timeout=0.1)
-        check.__enter__()
-        stack.enter_context(Path(os.devnull).open())
-        child = stack.enter_context(subprocess.Popen(["sleep", "60"]))
-        stack.callback(child.kill)
-        thread.start()
-        stack.callback(leave.set)
-        with pytest.raises(AssertionError, match="dangling") as caught:
-            check.__exit__(None, None, None)
-    thread.join()
-    assert "-> /dev/null" in str(caught.value)
-    assert f"child process {child.pid} (sleep)" in str(caught.value)
-
-
-def test_a_failing_block_keeps_its_own_exception() -> None:
-    def leak_and_fail() -> None:
-        with no_leaks(timeout=0.1):
-            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
-            raise KeyError
-
-    with contextlib.ExitStack() as stack, pytest.raises(KeyError):
-        leak_and_fail()

@@ -26,6 +26,7 @@ class Stage:
     """Where the demo is played."""
 
     where: str
+    shown: str
     arguments: tuple[str, ...]  # of each candidate
     after_kill: str | None  # what to wait for, if it takes a person's time
     patience: float  # seconds after which a takeover has failed
@@ -50,8 +51,7 @@ async def _draw(view: View) -> None:
 
 @asynccontextmanager
 async def _local(view: View) -> AsyncIterator[Stage]:
-    view.say("three candidates, one election, no server (local:demo)")
-    yield Stage("local:demo", (), None, START_TIMEOUT)
+    yield Stage("local:demo", "no server (local:demo)", (), None, START_TIMEOUT)
 
 
 @asynccontextmanager
@@ -65,8 +65,9 @@ async def _zookeeper(view: View) -> AsyncIterator[Stage]:
             limit = SESSION_TIMEOUT + 2 * ensemble.tick + SESSION_TIMEOUT / 10
             yield Stage(
                 ensemble.where("/demo"),
+                "three ZooKeeper servers",
                 (str(SESSION_TIMEOUT),),
-                f"the servers wait for the killed one's session to expire: {SESSION_TIMEOUT:g} s, at most {limit:.1f} s",
+                f"its session must expire first: {SESSION_TIMEOUT:g} s, at most {limit:.1f} s",
                 limit + START_TIMEOUT,
             )
     except ZooKeeperMissing as error:
@@ -76,6 +77,7 @@ async def _zookeeper(view: View) -> AsyncIterator[Stage]:
 async def _play(stage: Stage, home: Path, view: View) -> int:
     crew = Crew(stage.where, home, stage.arguments, lambda name, standing: _narrate(view, name, standing))
     view.curtain(crew)
+    view.say(f"three candidates, one election, {stage.shown}")
     try:
         await _first_leader(crew, view)
         killed = await _kill_the_leader(crew, view, stage)

@@ -22,7 +22,7 @@ __all__ = ["View"]
 
 NARROW = 60  # columns below which a lane has its row for itself
 STAMP = 10  # columns of the time before a line
-STATUS = 22  # columns of the text before a lane
+STATUS = 26  # columns of the text before a lane
 
 
 class _Console(Console):
@@ -58,7 +58,7 @@ class View:
 
     def curtain(self, crew: Crew) -> None:
         """The candidates are about to be started: time 0 of the pictures."""
-        self._crew, self._start = crew, time.monotonic_ns()
+        self._crew, self._start, self._waiting = crew, time.monotonic_ns(), None
 
     def say(self, text: str, style: str = "", at: int | None = None) -> None:
         """A line of what happens, at a moment (CLOCK_MONOTONIC ns) or now."""
@@ -142,7 +142,7 @@ class View:
     def _label(self, crew: Crew, name: str, colour: str, *, short: bool) -> Text:
         standing, span = crew.standing[name], crew.account.working(name)
         if span is not None and standing == "leading":
-            return Text(f"{self._glyphs.leader} {name} ", f"bold {colour}").append("" if short else f"LEADS, token {_short(span.token)}")
+            return Text(f"{self._glyphs.leader} {name} ", f"bold {colour}").append("" if short else f"leads, token {span.token}" if span.token < 10**6 else f"leads, {span.token}")
         mark = self._glyphs.killed if standing == "killed" else self._glyphs.standby
         return Text(f"{mark} {name} ", "red" if standing == "killed" else "").append("" if short else standing, "dim")
 
@@ -159,7 +159,3 @@ class View:
 
 def _end(handover: Handover) -> str:
     return "kill -9" if handover.before.how == "killed" else "resignation"
-
-
-def _short(token: int) -> str:
-    return str(token) if token < 100_000 else f"0x{token:x}"
