@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -61,7 +61,8 @@ class Running:
     """A running `aioha`."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         self.process = process
         self.out = Lines(process.stdout)
         self.err = Lines(process.stderr)
@@ -101,6 +102,7 @@ def aioha(directory: Path, *arguments: str, env: Mapping[str, str] | None = None
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=PATIENCE,
+        check=False,
         env={**environment(directory), **(env or {})},
     )
 
@@ -145,7 +147,5 @@ def wait_dead(pid: int) -> None:
 
 
 def kill_quietly(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -18,7 +18,7 @@ STUBBORN_MEMBER = "sh -c 'trap \"\" TERM; echo member $$; while :; do sleep 0.05
 
 
 def pid_in(line: str) -> int:
-    return int(line.split()[-1])
+    return int(line.rsplit(maxsplit=1)[-1])
 
 
 def leading(run: Running) -> None:
@@ -36,7 +36,8 @@ def test_cmd_that_is_not_there_is_127_and_never_campaigned_for(tmp_path: Path) -
         leading(leader)
         result = aioha(tmp_path, "run", "local:billing", "--", "no-such-command")
     assert result.returncode == 127
-    assert "no-such-command" in result.stderr and "Traceback" not in result.stderr
+    assert "no-such-command" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_cmd_that_cannot_be_run_is_126(tmp_path: Path) -> None:
@@ -56,7 +57,8 @@ def test_cmd_sees_the_term_and_no_secret(tmp_path: Path) -> None:
     identity, token, term, where, secrets = result.stdout.splitlines()
     assert (identity, where, secrets) == ("ann", "local:billing", "0")
     assert int(token) >= 1
-    assert term.isdigit() and term != "999"
+    assert term.isdigit()
+    assert term != "999"
 
 
 def test_cmd_has_our_stdin_and_stdout_and_all_its_arguments(tmp_path: Path) -> None:
@@ -170,7 +172,8 @@ def test_the_log_is_on_stderr_and_json_if_asked_for(tmp_path: Path) -> None:
     result = aioha(tmp_path, "run", "local:billing", "--log-json", "--", "echo", "hello")
     assert result.stdout == "hello\n"
     lines = [json.loads(line) for line in result.stderr.splitlines()]
-    assert lines and all({"at", "level", "logger", "message"} <= set(line) for line in lines)
+    assert lines
+    assert all({"at", "level", "logger", "message"} <= set(line) for line in lines)
 
 
 def test_the_last_word_is_json_too(tmp_path: Path) -> None:
@@ -189,7 +192,9 @@ def test_a_stalled_reader_of_the_log_does_not_stall_us(tmp_path: Path) -> None:
     except BlockingIOError:
         os.set_blocking(writer, True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "aioha", "run", "local:billing", "--", "sh", "-c", "exit 5"], stderr=writer, env=environment(tmp_path)
+        [sys.executable, "-m", "aioha", "run", "local:billing", "--", "sh", "-c", "exit 5"],
+        stderr=writer,
+        env=environment(tmp_path),
     )
     try:
         assert process.wait(PATIENCE) == 5

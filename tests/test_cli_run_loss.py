@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import aioha, alive, running, wait_dead
-from kazoo.client import KazooClient
+from kazoo.client import KazooClient  # type: ignore[import-untyped]
 
 from aioha.testing import Ensemble
 
@@ -44,7 +44,8 @@ def test_a_term_that_somebody_ended_restarts_cmd_with_a_higher_token(
         second, *started = began(run.out.until("began"))
         assert "polite" in run.out.seen
         assert second > first
-        assert not any(map(alive, killed)) and all(map(alive, started))
+        assert not any(map(alive, killed))
+        assert all(map(alive, started))
 
 
 def test_once_is_75(tmp_path: Path, zookeeper: Ensemble, kazoo: KazooClient) -> None:
@@ -105,4 +106,5 @@ def test_a_layout_that_is_not_what_is_there_is_78(tmp_path: Path, zookeeper: Ens
     kazoo.create(f"{PATH}/queue/_c_x-latch-0000000001", b"", makepath=True)
     result = aioha(tmp_path, "run", zookeeper.where(f"{PATH}/queue"), "--", "true")
     assert result.returncode == 78
-    assert f"{PATH}/queue" in result.stderr and "Traceback" not in result.stderr
+    assert f"{PATH}/queue" in result.stderr
+    assert "Traceback" not in result.stderr

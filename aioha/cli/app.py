@@ -20,7 +20,7 @@ from .signals import run_until_signalled
 
 __all__ = ["entry"]
 
-USAGE_ERROR = cast(type[Any], typer.BadParameter.__mro__[2])  # ClickException; click is inside typer since 0.27 or so
+USAGE_ERROR = typer.BadParameter.__mro__[2]  # ClickException, be it click's own or that of the click inside newer typers
 EXIT_CODES = (
     f"Exit codes: {USAGE} the command line, WHERE or an option is wrong; {UNAVAILABLE} no server reached; "
     f"{CONFIG} the servers refuse, or another kind of election is held there: trying again would not help."
@@ -34,6 +34,15 @@ app = typer.Typer(
     epilog=EXIT_CODES,
 )
 
+
+def _seconds(text: str) -> Any:
+    return typer.Option(metavar="SECONDS", help=text)
+
+
+def _name(text: str) -> Any:
+    return typer.Option(metavar="NAME", help=text)
+
+
 WhereArgument = Annotated[
     str,
     typer.Argument(
@@ -43,8 +52,8 @@ WhereArgument = Annotated[
         help="zk://host[:port],.../path or local:name. A password is better kept in the environment variable.",
     ),
 ]
-Layout = Annotated[str | None, typer.Option(metavar="NAME", help="How the election lies in znodes: ephemeral or mooon.")]
-ConnectTimeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on the first connect; inf: wait for ever.")]
+Layout = Annotated[str | None, _name("How the election lies in znodes: ephemeral or mooon.")]
+ConnectTimeout = Annotated[float | None, _seconds("Bound on the first connect; inf: wait for ever.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 
 
@@ -52,7 +61,8 @@ class RunCommand(TyperCommand):
     """Takes CMD, which is all behind the first `--`, away before options are looked for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ours, dashes, command = _split(args)
+        end = args.index("--") if "--" in args else len(args)
+        ours, command = args[:end], args[end + 1 :]
         ctx.obj = command
         if not command and "--help" not in ours:
             raise Failure(USAGE, "no command to run; write it behind --, as in: aioha run WHERE -- CMD [ARG]...")
@@ -60,11 +70,6 @@ class RunCommand(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "-- CMD [ARG]..."]
-
-
-def _split(args: list[str]) -> tuple[list[str], list[str], list[str]]:
-    place = args.index("--") if "--" in args else len(args)
-    return args[:place], args[place : place + 1], args[place + 1 :]
 
 
 def _show_version(wanted: bool) -> None:
@@ -79,7 +84,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def every_command(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -89,28 +96,27 @@ def every_command(
     help="Run CMD while we lead, and only then.\n\n"
     "CMD has a process group of its own, and AIOHA_TOKEN, AIOHA_TERM, AIOHA_IDENTITY and AIOHA_WHERE in its environment. "
     "When the term is lost the group gets SIGTERM, then SIGKILL before the lease ends, and we stand by again. "
-    "SIGTERM and SIGINT end CMD, then resign; a second one kills CMD at once. CMD's own end ends the run with the same status.",
-    epilog=f"{EXIT_CODES} {LOST} the term was lost (--once). 127, 126: CMD not found, not executable. Else CMD's own status, "
-    "128 + n after signal n.",
+    "SIGTERM and SIGINT end CMD, then resign; a second one kills CMD at once. "
+    "CMD's own end ends the run with the same status.",
+    epilog=f"{EXIT_CODES} {LOST} the term was lost (--once). 127, 126: CMD not found, not executable. "
+    "Else CMD's own status, 128 + n after signal n.",
 )
 def run(
     context: typer.Context,
     where: WhereArgument,
-    identity: Annotated[str | None, typer.Option(metavar="NAME", help="This candidate's name; default host:pid:random.")] = None,
+    identity: Annotated[str | None, _name("This candidate's name; default host:pid:random.")] = None,
     data: Annotated[str | None, typer.Option(metavar="TEXT", help="What observers see; default the identity.")] = None,
     layout: Layout = None,
-    session_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Asked of the servers; default 10.")] = None,
+    session_timeout: Annotated[float | None, _seconds("Asked of the servers; default 10.")] = None,
     stop_grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="CMD's time to end, inside the lease; default a tenth of the session timeout.")
+        float | None, _seconds("CMD's time to end on loss; default a tenth of the session timeout.")
     ] = None,
-    takeover_delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wait between winning and starting CMD.")] = None,
+    takeover_delay: Annotated[float | None, _seconds("Wait between winning and starting CMD.")] = None,
     connect_timeout: ConnectTimeout = None,
-    tick: Annotated[float | None, typer.Option(metavar="SECONDS", help="The servers' tickTime, if known.")] = None,
+    tick: Annotated[float | None, _seconds("The servers' tickTime, if known.")] = None,
     lease: Annotated[str | None, typer.Option(metavar="KIND", help="quorum, or ping for a lone server.")] = None,
-    kill_after: Annotated[
-        float, typer.Option(metavar="SECONDS", help="When we are told to end: CMD's time between SIGTERM and SIGKILL.")
-    ] = 10.0,
-    once: Annotated[bool, typer.Option("--once", help=f"When the term is lost, exit {LOST} instead of standing by again.")] = False,
+    kill_after: Annotated[float, _seconds("CMD's time from SIGTERM to SIGKILL when we are told to end.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help=f"Exit {LOST} when the term is lost.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="The log on stderr: one JSON object a line.")] = False,
 ) -> int:
     options = _given(
@@ -149,8 +155,12 @@ def watch(where: WhereArgument, json: Json = False, layout: Layout = None, conne
 
 
 @app.command(epilog=f"{UNAVAILABLE}: no ZooKeeper on this machine (--zookeeper). 1: two candidates worked at once.")
-def demo(zookeeper: Annotated[bool, typer.Option("--zookeeper", help="On a real ensemble of three servers, started here.")] = False) -> int:
-    """Watch three candidates: the leader is killed, then resigns, and what happened is drawn."""
+def demo(
+    zookeeper: Annotated[
+        bool, typer.Option("--zookeeper", help="On a real ensemble of three servers, started here.")
+    ] = False,
+) -> int:
+    """See three candidates: the leader is killed, then resigns, and what happened is drawn."""
     from .demo.story import tell  # only here: nobody else needs it loaded
 
     return run_until_signalled(tell(zookeeper=zookeeper))
@@ -163,11 +173,11 @@ def entry(arguments: list[str]) -> int:
         return USAGE
     try:
         return _invoke(arguments)
-    except USAGE_ERROR as error:
-        return report(Failure(USAGE, f"{error.format_message()} (see aioha --help)"))
     except typer.Abort:  # Ctrl-C, as some versions of typer pass it on
         return 130
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a bug is reported as well, with its traceback
+        if isinstance(error, USAGE_ERROR):
+            error = Failure(USAGE, f"{cast(Any, error).format_message()} (see aioha --help)")
         return report(error)
 
 

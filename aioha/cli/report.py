@@ -14,7 +14,19 @@ import traceback
 
 from ..errors import ElectionError, LayoutMismatch, SessionFailed, TermEnded, Unavailable
 
-__all__ = ["CONFIG", "LOST", "UNAVAILABLE", "USAGE", "Failure", "StderrHandler", "deliver", "log_to_stderr", "printable", "report"]
+__all__ = [
+    "BROKEN_PIPE",
+    "CONFIG",
+    "LOST",
+    "SOFTWARE",
+    "UNAVAILABLE",
+    "USAGE",
+    "Failure",
+    "deliver",
+    "log_to_stderr",
+    "printable",
+    "report",
+]
 
 USAGE = 64  # the command line, WHERE or an option is wrong
 UNAVAILABLE = 69  # no server reached: worth trying again
@@ -80,13 +92,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def log_to_stderr(*, as_json: bool = False, level: int = logging.INFO) -> "StderrHandler":
-    """Show the log on stderr: aioha's from `level` on, everybody else's from WARNING on. `close()` it at the end."""
+def log_to_stderr(*, as_json: bool = False, level: int = logging.INFO) -> None:
+    """Show the log on stderr: aioha's from `level` on, everybody else's from WARNING on."""
     handler = StderrHandler()
     handler.setFormatter(JsonFormatter() if as_json else PlainFormatter())
     logging.getLogger().addHandler(handler)
     logging.getLogger("aioha").setLevel(level)
-    return handler
 
 
 class StderrHandler(logging.Handler):
@@ -105,11 +116,11 @@ class StderrHandler(logging.Handler):
             self._lines.put_nowait(self.format(record) + "\n")
         except queue.Full:
             pass
-        except Exception:
+        except Exception:  # noqa: BLE001 - what every handler does with a record that cannot be formatted
             self.handleError(record)
 
     def close(self) -> None:
-        logging.getLogger().removeHandler(self)
+        """Called by `logging` at the interpreter's end."""
         try:
             self._lines.put_nowait(None)
         except queue.Full:

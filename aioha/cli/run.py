@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..elector import Elector, Term
+from ..elector import Elector
 from ..errors import TermEnded
+from ..term import Term
 from .child import NOT_EXECUTABLE, NOT_FOUND, Child
 from .report import LOST, Failure
 from .signals import take_signals
@@ -68,7 +69,9 @@ class _Run:
         self._task = asyncio.ensure_future(self._campaign())
         take_signals(self._on_signal)
         # Stopping us would leave CMD running beside the next leader.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, log.warning, "Ctrl-Z is ignored: Ctrl-C ends CMD and resigns")
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGTSTP, log.warning, "Ctrl-Z is ignored: Ctrl-C ends CMD and resigns"
+        )
         try:
             return await self._task
         except asyncio.CancelledError:

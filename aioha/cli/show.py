@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -84,7 +84,7 @@ def _event_text(leader: Leader | None, at: float) -> str:
 
 
 @contextmanager
-def _reader_gone_raises() -> Iterator[None]:
+def _reader_gone_raises() -> Generator[None, None, None]:
     """Without it `aioha watch | head -1` would end only at the next change: a write is the first to meet a broken pipe."""
     descriptor = sys.stdout.fileno()
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):

@@ -11,8 +11,9 @@ import sys
 import time
 from contextlib import suppress
 
-from ...elector import Elector, Term
+from ...elector import Elector
 from ...settings import Options
+from ...term import Term
 
 TICK = 0.005  # the work's own proof of life: two candidates at once would show to this precision
 

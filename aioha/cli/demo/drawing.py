@@ -38,12 +38,11 @@ class Glyphs:
     gap: str
     leader: str
     standby: str
-    line: str
     digits: bool
 
 
-BLOCKS = Glyphs("█", "░", "╳", "·", "●", "○", "─", digits=True)
-ASCII = Glyphs("#", ".", "X", "-", "*", "o", "-", digits=False)
+BLOCKS = Glyphs("█", "░", "╳", "·", "●", "○", digits=True)  # noqa: RUF001 - a cross it is
+ASCII = Glyphs("#", ".", "X", "-", "*", "o", digits=False)
 
 
 def milliseconds(seconds: float) -> str:

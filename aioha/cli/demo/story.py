@@ -1,14 +1,13 @@
 """The plot of the demo: three candidates start, the leader is killed, it comes back, the next leader resigns."""
 
 import asyncio
-import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..report import SOFTWARE, UNAVAILABLE, Failure
+from ..report import UNAVAILABLE, Failure
 from .crew import Crew
 from .view import View
 
@@ -37,7 +36,7 @@ async def tell(*, zookeeper: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="aioha-demo-") as home, View(NAMES, 24.0 if zookeeper else 11.0) as view:
         frames = asyncio.create_task(_draw(view))
         try:
-            async with _zookeeper(view) if zookeeper else _local(view) as stage:
+            async with _zookeeper(view) if zookeeper else _local() as stage:
                 return await _play(stage, Path(home), view)
         finally:
             frames.cancel()
@@ -50,12 +49,12 @@ async def _draw(view: View) -> None:
 
 
 @asynccontextmanager
-async def _local(view: View) -> AsyncIterator[Stage]:
+async def _local() -> AsyncGenerator[Stage, None]:
     yield Stage("local:demo", "no server (local:demo)", (), None, START_TIMEOUT)
 
 
 @asynccontextmanager
-async def _zookeeper(view: View) -> AsyncIterator[Stage]:
+async def _zookeeper(view: View) -> AsyncGenerator[Stage, None]:
     from ...testing import Ensemble, ZooKeeperMissing
 
     ensemble = Ensemble(3)

@@ -36,8 +36,16 @@ class View:
 
     def __init__(self, names: Sequence[str], scale: float) -> None:
         live = sys.stdout.isatty()
-        self._console = _Console(highlight=False) if live else _Console(highlight=False, force_terminal=False, color_system=None, width=80)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if live and not self._console.is_dumb_terminal else None
+        self._console = (
+            _Console(highlight=False)
+            if live
+            else _Console(highlight=False, force_terminal=False, color_system=None, width=80)
+        )
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True)
+            if live and not self._console.is_dumb_terminal
+            else None
+        )
         self._glyphs = BLOCKS if self._console.encoding.lower().startswith("utf") else ASCII
         self._colours = dict(zip(names, COLOURS, strict=False))
         self._scale = scale  # seconds that the lanes hold; doubled when that is not enough
@@ -51,7 +59,9 @@ class View:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.update(Text(), refresh=False)
             self._live.stop()
@@ -77,7 +87,11 @@ class View:
         self._waiting = None
         self._last = (f"{cause} to next work", handover.gap)
         after = handover.after
-        self.say(f"{after.name} works, token {after.token}: {milliseconds(handover.gap)} after the {_end(handover)}", "bold", after.start)
+        self.say(
+            f"{after.name} works, token {after.token}: {milliseconds(handover.gap)} after the {_end(handover)}",
+            "bold",
+            after.start,
+        )
 
     def refresh(self) -> None:
         """Draw the live picture anew; nothing without a terminal."""
@@ -124,7 +138,9 @@ class View:
     def _live_lanes(self, crew: Crew, now: int) -> list[RenderableType]:
         return self._lanes(crew.account, list(crew.standing), now, self._scale, crew)
 
-    def _lanes(self, account: Account, names: Sequence[str], now: int, seconds: float, crew: Crew | None = None) -> list[RenderableType]:
+    def _lanes(
+        self, account: Account, names: Sequence[str], now: int, seconds: float, crew: Crew | None = None
+    ) -> list[RenderableType]:
         narrow = self._console.width < NARROW
         indent = STATUS if crew is not None and not narrow else 6
         width = max(10, self._console.width - indent - 1)
@@ -142,7 +158,9 @@ class View:
     def _label(self, crew: Crew, name: str, colour: str, *, short: bool) -> Text:
         standing, span = crew.standing[name], crew.account.working(name)
         if span is not None and standing == "leading":
-            return Text(f"{self._glyphs.leader} {name} ", f"bold {colour}").append("" if short else f"leads, token {span.token}" if span.token < 10**6 else f"leads, {span.token}")
+            return Text(f"{self._glyphs.leader} {name} ", f"bold {colour}").append(
+                "" if short else f"leads, token {span.token}" if span.token < 10**6 else f"leads, {span.token}"
+            )
         mark = self._glyphs.killed if standing == "killed" else self._glyphs.standby
         return Text(f"{mark} {name} ", "red" if standing == "killed" else "").append("" if short else standing, "dim")
 
