@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from commands import PATIENCE, aioha, environment, running
 
 NOWHERE = "zk://127.0.0.1:1/billing?connect_timeout=0.3"
+FAR = "zk://FAR/billing?connect_timeout=inf"
 FOREVER = ("--", "sh", "-c", "echo started; exec sleep 1000")
 
 
@@ -89,6 +91,18 @@ def test_an_unreachable_server_is_69_and_named(tmp_path: Path, command: list[str
     last = result.stderr.splitlines()[-1]
     assert "127.0.0.1:1" in last
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["status", FAR], ["watch", FAR], ["run", FAR, "--", "true"]])
+def test_waiting_for_a_server_can_be_interrupted(tmp_path: Path, command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with running(tmp_path, *(part.replace("FAR", address) for part in command)) as process:
+            silent.accept()[0].close()
+            process.send(signal.SIGTERM)
+            assert process.exit_code() == 128 + signal.SIGTERM
+            assert "Traceback" not in "\n".join(process.err.rest())
 
 
 def test_an_unreachable_server_is_one_line_to_status(tmp_path: Path) -> None:

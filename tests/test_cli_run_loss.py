@@ -1,6 +1,7 @@
 """`aioha run` on ZooKeeper when the term is lost: CMD's whole group is gone before the lease is, and we stand again."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_a_stubborn_group_is_dead_before_the_session_could_expire(tmp_path: Path
         assert time.monotonic() - frozen < TIMEOUT
         zookeeper.servers[0].thaw()
         assert run.exit_code() == 75
+
+
+def test_a_signal_while_a_lost_term_s_cmd_is_ending_ends_the_run(
+    tmp_path: Path, zookeeper: Ensemble, kazoo: KazooClient
+) -> None:
+    where = zookeeper.where(f"{PATH}/both", session_timeout=8, stop_grace=2)
+    with running(tmp_path, "run", where, "--", "sh", "-c", STUBBORN) as run:
+        run.out.until("began")
+        kazoo.delete(f"{PATH}/both")
+        run.err.until("the term is over")
+        run.send(signal.SIGTERM)
+        assert run.exit_code() == 128 + signal.SIGKILL
 
 
 def test_a_standby_on_another_session_starts_cmd_after_ours_is_gone(

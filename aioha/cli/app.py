@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, cast
 
 import typer
@@ -75,6 +74,8 @@ class RunCommand(TyperCommand):
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         typer.echo(f"aioha {version('aioha')}")
     except PackageNotFoundError:

@@ -116,8 +116,8 @@ class _Run:
                 wait.cancel()
 
     async def _end_within_grace(self, child: Child) -> None:
-        """The term is over. A CMD that we have not told to end yet has not ended the run: it is started again."""
-        concluded = child.exited.is_set() or self._asked.is_set()
+        """The term is over. A CMD that ended only because of that has not ended the run: it is started again."""
+        ended_by_itself = child.exited.is_set()
         log.warning("the term is over: ending %s (pid %d)", self._plan.command[0], child.pid)
         session = self._elector.session
         patience = self._plan.kill_after
@@ -127,7 +127,7 @@ class _Run:
             await child.end(patience)
         finally:  # cancelled once more at the lease's end
             await child.destroy()
-            if concluded:
+            if ended_by_itself or self._asked.is_set():
                 self._conclude(child)
 
     def _conclude(self, child: Child) -> None:

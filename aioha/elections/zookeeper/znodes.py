@@ -49,14 +49,19 @@ async def ensure(session: ZooKeeperSession, path: str, acl: Sequence[Any] | None
     parts = path.strip("/").split("/")
     ancestors = ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
     replies = [session.send(requests.create(each, b"", acl=acl)) for each in ancestors]
-    for ancestor, reply in zip(ancestors, replies, strict=True):
+    refusal: NoAuth | None = None
+    for reply in replies:
         try:
             await asyncio.shield(reply)
         except NodeExists:
             pass
-        except NoAuth:  # servers ask for the right to create before they say that it exists
-            if ancestor == path and await stat_or_none(session.send(requests.exists(path))) is None:
+        except NoAuth as error:  # servers ask for the right to create before they say that it exists
+            refusal = error
+        except NoNode:
+            if refusal is None:  # deleted under our hands
                 raise
+    if refusal is not None and await stat_or_none(session.send(requests.exists(path))) is None:
+        raise refusal
 
 
 def explain_refusal(error: ResponseError, path: str, identity: str) -> SessionFailed:
