@@ -66,12 +66,12 @@ class Heartbeat:
             self._stakes.remove(stake)
 
     async def run(self, connection: Connection) -> None:
-        """Beat until the connection is lost; drops it when it falls silent. Raises nothing."""
+        """Beat until the connection is lost; drops it when it falls silent."""
         try:
             while connection.lost is None:
                 begun = self._clock()
+                self._hurry.clear()  # before the beat: a stake that comes during it wants a beat of its own, at once
                 await self._beat(connection)
-                self._hurry.clear()
                 pause = self.pace - (self._clock() - begun)
                 if pause > 0:
                     await self._pause(connection, pause)
@@ -113,8 +113,8 @@ class Heartbeat:
         finally:
             beat.cancel()
             await asyncio.wait({beat})
-            if not beat.cancelled():
-                beat.exception()
+        if not beat.cancelled():
+            beat.result()  # raises what broke inside, for all to hear
 
     async def _one(self, connection: Connection) -> None:
         try:

@@ -31,7 +31,11 @@ class Host:
     async def start(self) -> None:
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(ready), name=self._name)
-        await ready
+        try:
+            await ready
+        except BaseException:
+            self._task.cancel()
+            raise
 
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `function()` as a child. Only between `start` and `stop`."""

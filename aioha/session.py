@@ -10,11 +10,14 @@ takes a new `ZooKeeperSession`.
 """
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
+
+import anyio
 
 from .clock import Clock
 from .errors import SessionFailed
@@ -32,8 +35,10 @@ __all__ = ["NotAttached", "SessionState", "ZooKeeperSession"]
 log = logging.getLogger("aioha")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between rounds over all servers; jittered, so that herds spread
+DIAL_SHARE, LONGEST_DIAL = 1 / 4, 3.0  # of the session timeout, and seconds: a TCP connect; a lost SYN is repeated after 1 s
 REATTACH_SHARE = 1 / 8  # of the session timeout: how long one server may think about a re-attach
 CREATE_SHARE = 1 / 3  # making a new session is a quorum commit and not urgent
+FIRST_PATIENCE = 0.3  # seconds for it in the first round if there are other servers to ask; doubled in each
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
 NEW = 0
 NO_PASSWORD = bytes(16)
@@ -87,7 +92,10 @@ class ZooKeeperSession:
         self._password = NO_PASSWORD
         self._connection: Connection | None = None
         self._closing = False
+        self._patience = FIRST_PATIENCE
+        self._attaching: anyio.CancelScope | None = None
         self._watches = Watches()
+        self._unseen_since: int | None = None  # zxid up to which all watches had reported, while not all are set again
         self._listeners: list[Callable[[], None]] = []
 
     # ------------------------------------------------------------------ what it is
@@ -171,9 +179,12 @@ class ZooKeeperSession:
     async def run(self) -> None:
         """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
         try:
-            while not self.state.is_dead:
-                connection = await self._attach()
+            pause = 0.0
+            while (connection := await self._attach(pause)) is not None:
+                since = self._clock()
                 await self.heartbeat.run(connection)
+                # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
+                pause = 0.0 if self._clock() - since > LONGEST_PAUSE else _longer(pause)
         except SessionExpired:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
         except SessionFailed as failure:
@@ -195,18 +206,25 @@ class ZooKeeperSession:
         """Give the session up: something inside this library broke, and nobody keeps it alive any more."""
         self._die(SessionState.FAILED, why)
 
-    async def _attach(self) -> Connection:
-        pause = FIRST_PAUSE
-        while True:
-            connection = await first_accepted(self._servers, self._greet, self._clock, self.failures)
-            if connection is not None:
-                return connection
-            await asyncio.sleep(random.uniform(pause / 2, pause))
-            pause = min(pause * 2, LONGEST_PAUSE)
+    async def _attach(self, pause: float) -> Connection | None:
+        """Round after round over all servers until one accepts; None if the session died meanwhile."""
+        self._patience = FIRST_PATIENCE
+        bound = min(self.timeout * DIAL_SHARE, LONGEST_DIAL)
+        with anyio.CancelScope() as self._attaching:
+            while not self.state.is_dead:
+                if pause:
+                    await asyncio.sleep(random.uniform(pause / 2, pause))
+                connection = await first_accepted(self._servers, self._greet, self._clock, self.failures, bound)
+                if connection is not None:
+                    return connection
+                pause = _longer(pause)
+                self._patience *= 2
+        return None
 
     async def _greet(self, connection: Connection) -> Connection | None:
         """Ask one server for the session. Raises `SessionExpired`, `SessionFailed`; None: try another."""
-        bound = self.timeout * (REATTACH_SHARE if self.id else CREATE_SHARE)
+        bound = self._greeting_bound()
+        self.failures[connection.server] = "accepted the connection, but did not answer yet"
         try:
             async with asyncio.timeout(bound):
                 greeting = await connection.greet(self.id, self._password, self._asked, self.zxid)
@@ -222,13 +240,24 @@ class ZooKeeperSession:
         self.lease.detached()
         return None
 
+    def _greeting_bound(self) -> float:
+        if self.id:
+            return self.timeout * REATTACH_SHARE
+        longest = self.timeout * CREATE_SHARE
+        # Asking another server costs no more than a session that nobody uses.
+        return longest if len(self._servers) == 1 else min(longest, self._patience)
+
     def _compare(self, greeting: Greeting) -> None:
+        if self.state.is_dead:
+            raise ConnectionError("given up meanwhile")
         if self.id and not greeting.session_id:
             raise SessionExpired
         if not greeting.session_id:
             raise ConnectionError("refused to make a session")
         if self.id and greeting.session_id != self.id:
             raise ConnectionError(f"answered with another session ({greeting.session_id:#x})")
+        if greeting.timeout <= 0:
+            raise ConnectionError(f"granted a session of {greeting.timeout:g} s")
 
     def _adopt(self, connection: Connection, greeting: Greeting) -> None:
         created = not self.id
@@ -247,18 +276,36 @@ class ZooKeeperSession:
             ) from None
 
     def _attached(self, connection: Connection) -> Connection | None:
-        if connection.lost is not None:
+        if connection.lost is not None or self.state.is_dead:
             self.lease.detached()
-            self.failures[connection.server] = connection.lost
+            self.failures[connection.server] = connection.lost or self.why
             return None
-        for request in self._watches.requests(self.zxid):
-            connection.send(request)
+        self._set_watches(connection)
         self._connection = connection
         self.failures.pop(connection.server, None)
         # Next time begin with the others: this one will have failed.
         self._servers.sort(key=lambda server: str(server) == connection.server)
         self._become(SessionState.CONNECTED, f"attached to {connection.server}")
         return connection
+
+    def _set_watches(self, connection: Connection) -> None:
+        """Arm all watches on this connection, counting from the last zxid at which every one of them was armed.
+
+        Not from the newest one seen: the reply to a first part shows it, and the connection may be lost before the
+        rest was set. What had happened to the rest would never be told.
+        """
+        since = self.zxid if self._unseen_since is None else self._unseen_since
+        parts = list(self._watches.requests(since))
+        self._unseen_since = since if parts else None
+
+        def set_(error: ResponseError | None, *, last: bool) -> None:
+            if error is None:
+                self._unseen_since = None if last else since
+            elif not isinstance(error, ConnectionLoss):
+                connection.abort(f"refused to set watches: {error}")
+
+        for number, part in enumerate(parts, 1):
+            connection.send(part, then=functools.partial(set_, last=number == len(parts)))
 
     # ------------------------------------------------------------------ what a connection tells (wire Listener)
 
@@ -284,15 +331,29 @@ class ZooKeeperSession:
     def _become(self, state: SessionState, why: str) -> None:
         self.state, self.why = state, why
         log.debug("session %#x: %s (%s)", self.id, state.value, why)
+        failure: Exception | None = None
         for listener in tuple(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception as error:  # noqa: BLE001, PERF203 - raised again when all have heard
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _die(self, state: SessionState, why: str) -> None:
         if self.state.is_dead:
             return
         connection, self._connection = self._connection, None
-        self._become(state, why)
-        if connection is not None:
-            connection.abort(why)
-        self.lease.detached()
-        self._watches.dropped()
+        try:
+            self._become(state, why)
+        finally:
+            if self._attaching is not None:
+                self._attaching.cancel()
+            if connection is not None:
+                connection.abort(why)
+            self.lease.detached()
+            self._watches.dropped()
+
+
+def _longer(pause: float) -> float:
+    return min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)

@@ -5,7 +5,6 @@ on the dead one has been told by then. It is also what people see as `elector.se
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from .lease import Lease
 from .session import SessionState, ZooKeeperSession
 from .where import Server
 from .wire import requests
-from .wire.errors import ConnectionLoss, NoNode, SessionExpired
+from .wire.errors import ConnectionLoss, NoAuth, NoNode, SessionExpired, SessionMoved
 
 __all__ = ["Sessions"]
 
@@ -107,9 +106,11 @@ class Sessions:
 
     async def close(self) -> None:
         """End the session and stop; bounded, in any state."""
-        if self.current is not None:
-            await self.current.close()
-        await self._host.stop()
+        try:
+            if self.current is not None:
+                await self.current.close()
+        finally:
+            await self._host.stop()
 
     async def live(self) -> ZooKeeperSession:
         """The attached session; waits, unbounded, and begins a new one when the last one is dead.
@@ -122,7 +123,7 @@ class Sessions:
                 await session.attached()
                 if self._pings_prove:
                     await self._insist_on_lone_server(session)
-            except (SessionExpired, ConnectionLoss, ConnectionError):
+            except (SessionExpired, SessionMoved, ConnectionLoss, ConnectionError):
                 if session.state is SessionState.FAILED:
                     raise SessionFailed(session.why) from None
                 if not self._host.running:
@@ -153,8 +154,15 @@ class Sessions:
     async def _insist_on_lone_server(self, session: ZooKeeperSession) -> None:
         """A ping proves nothing about an ensemble: its leader may have expired us while a follower still answers."""
         members: Any = b""
-        with contextlib.suppress(NoNode):
+        try:
             members = (await session.send(requests.get(CONFIG_PATH))).data
+        except NoNode:
+            pass
+        except NoAuth:
+            raise SessionFailed(
+                f"lease=ping is safe on a lone server only, and {session.server} does not let us read {CONFIG_PATH}, "
+                "which would tell; use lease=quorum"
+            ) from None
         if b"server." in (members or b""):
             raise SessionFailed(
                 f"lease=ping is safe on a lone server only, and {session.server} belongs to an ensemble; use lease=quorum"
@@ -162,12 +170,14 @@ class Sessions:
 
     def _reasons(self) -> str:
         failures = self.current.failures if self.current is not None else {}
-        return "; ".join(f"{server}: {failures.get(str(server), 'not answered yet')}" for server in self._servers)
+        return "; ".join(f"{server}: {failures.get(str(server), 'not asked yet')}" for server in self._servers)
 
     def _failed(self, failure: BaseException) -> None:
         self.failure = failure
         log.critical("aioha failed inside", exc_info=failure)
-        if self.current is not None:
-            self.current.fail(f"aioha failed inside: {failure!r}")
-        if self._on_failure is not None:
-            self._on_failure(failure)
+        try:
+            if self.current is not None:
+                self.current.fail(f"aioha failed inside: {failure!r}")
+        finally:
+            if self._on_failure is not None:
+                self._on_failure(failure)

@@ -7,6 +7,7 @@ SECONDS` (the loop), `quit`.
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -40,7 +41,7 @@ async def work(term: Term) -> None:
 async def main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    stdin, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with Elector(WHERE, identity=IDENTITY, **OPTIONS) as elector:
         emit("UP")
         leading = asyncio.create_task(elector.lead(work))
@@ -57,7 +58,14 @@ async def main() -> None:
                 break
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
+    stdin.close()
     emit("DOWN")
+
+
+# What is said on stderr is a failure of the test: keep the ordinary news out of it.
+errors = logging.StreamHandler()
+errors.setLevel(logging.ERROR)
+logging.getLogger().addHandler(errors)
 
 
 if UVLOOP:

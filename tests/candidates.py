@@ -111,7 +111,15 @@ class Candidate:
 
     async def __aenter__(self) -> Self:
         await self.start()
-        await self.history.next("UP", self.who)
+        assert self._reading is not None
+        up = asyncio.create_task(self.history.next("UP", self.who))
+        await asyncio.wait({up, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not up.done():
+            up.cancel()
+            await self._reading
+            assert self._process is not None
+            raise AssertionError(f"{self.who} ended with {await self._process.wait()}: {self.errors.decode()}")
+        await up
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from commands import PATIENCE, Running, aioha, alive, environment, kill_quietly, running, wait_dead
 
-# Says when it has begun, and ends at once on SIGTERM with a status of its own.
-POLITE = "trap 'echo polite; exit 7' TERM; echo began; while :; do sleep 1000 & wait; done"
+# Says when it has begun, and ends soon after SIGTERM with a status of its own. Short sleeps: a shell's child that has
+# been forked and not yet become `sleep` can miss a SIGTERM, and would then last until SIGKILL.
+POLITE = "trap 'echo polite; exit 7' TERM; echo began; while :; do sleep 0.05; done"
 # A member of the group that only SIGKILL ends, besides the one that is CMD.
 STUBBORN_MEMBER = "sh -c 'trap \"\" TERM; echo member $$; while :; do sleep 0.05; done' & "
 

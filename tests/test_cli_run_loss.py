@@ -17,7 +17,7 @@ TIMEOUT = 2.0
 # CMD and a second member of its group, both deaf to SIGTERM, as what they start is.
 LOOP = "while :; do sleep 0.02; done"
 STUBBORN = f"trap '' TERM; ({LOOP}) & echo began $AIOHA_TOKEN $$ $!; {LOOP}"
-POLITE = "trap 'echo polite; exit 0' TERM; sleep 1000 & echo began $AIOHA_TOKEN $$ $!; wait"
+POLITE = f"trap 'echo polite; exit 0' TERM; ({LOOP}) & echo began $AIOHA_TOKEN $$ $!; {LOOP}"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_term_that_somebody_ended_restarts_cmd_with_a_higher_token(
 
 def test_once_is_75(tmp_path: Path, zookeeper: Ensemble, kazoo: KazooClient) -> None:
     where = zookeeper.where(f"{PATH}/once", session_timeout=TIMEOUT)
-    with running(tmp_path, "run", where, "--once", "--log-json", "--", "sh", "-c", POLITE) as run:
+    with running(tmp_path, "run", where, "--once", "--log-json", "--", "sh", "-c", f"exec 2> /dev/null; {POLITE}") as run:
         run.out.until("began")
         kazoo.delete(f"{PATH}/once")
         assert run.exit_code() == 75

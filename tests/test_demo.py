@@ -101,7 +101,6 @@ def test_the_story_on_three_servers(tmp_path: Path) -> None:
         ("the others stand by", signal.SIGTERM),
         ("kill -9", signal.SIGINT),
         ("is started again", signal.SIGINT),
-        ("resigns", signal.SIGTERM),
     ],
 )
 def test_interrupted_it_leaves_nothing(tmp_path: Path, moment: str, number: int) -> None:

@@ -94,6 +94,7 @@ class _Run:
 
     async def _lead(self, term: Term) -> None:
         """The body of a term. Whatever happens, it ends after CMD."""
+        grace = self._grace()  # asked now: once the term is lost there may be no session to ask
         self._child = child = Child(self._plan.command, self._environment(term))
         log.info("term %s, token %d: started %s (pid %d)", term.number or "?", term.token, self._plan.command[0], child.pid)
         try:
@@ -101,7 +102,7 @@ class _Run:
             await child.end(self._plan.kill_after)
             self._conclude(child)
         except asyncio.CancelledError:
-            await self._end_within_grace(child)
+            await self._end_within(grace, child)
             raise
         finally:
             await child.destroy()
@@ -115,20 +116,23 @@ class _Run:
             for wait in waits:
                 wait.cancel()
 
-    async def _end_within_grace(self, child: Child) -> None:
+    async def _end_within(self, grace: float, child: Child) -> None:
         """The term is over. A CMD that ended only because of that has not ended the run: it is started again."""
         ended_by_itself = child.exited.is_set()
         log.warning("the term is over: ending %s (pid %d)", self._plan.command[0], child.pid)
-        session = self._elector.session
-        patience = self._plan.kill_after
-        if session is not None:
-            patience = min(patience, GRACE_FOR_TERM * self._plan.grace(session.timeout))
         try:
-            await child.end(patience)
+            await child.end(grace)
         finally:  # cancelled once more at the lease's end
             await child.destroy()
             if ended_by_itself or self._asked.is_set():
                 self._conclude(child)
+
+    def _grace(self) -> float:
+        """CMD's seconds between SIGTERM and SIGKILL when the term is lost."""
+        session = self._elector.session
+        if session is None:  # on one host nobody can lead before we release
+            return self._plan.kill_after
+        return min(self._plan.kill_after, GRACE_FOR_TERM * self._plan.grace(session.timeout))
 
     def _conclude(self, child: Child) -> None:
         self._status = child.status

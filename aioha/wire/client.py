@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .errors import ConnectionLoss
+from .errors import ConnectionLoss, OperationTimeout
 from .requests import Request
-from .untyped import Features, States, ZKClient
+from .untyped import Features, States, ZKClient, protocol
+from .watches import SESSION_OVER
 
 __all__ = ["client_on"]
 
@@ -34,10 +35,6 @@ class _Client(ZKClient):  # type: ignore[misc]  # a base class without types
     @property
     def features(self) -> Any:
         return Features(SERVER_VERSION)
-
-    async def create(self, path: str, data: bytes | str | None = None, *args: Any, **options: Any) -> Any:
-        """As aiozk's; no data is empty data, never null."""
-        return await super().create(path, b"" if data is None else data, *args, **options)
 
 
 class _Forgetful(dict[str, Any]):
@@ -62,12 +59,21 @@ class _Session:
     async def close(self) -> None:
         """Closes nothing: the session is the elector's."""
 
+    async def ensure_safe_state(self, writing: bool = False) -> None:
+        await self._session.attached()
+
     async def send(self, request: Request) -> Any:
-        async with asyncio.timeout(self._session.timeout):
-            await self._session.attached()
-        if getattr(request, "watch", False):
-            return await self._session.watching(request, self._dispatch)
+        for each in (request, *getattr(request, "requests", ())):
+            if isinstance(each, protocol.CreateRequest | protocol.SetDataRequest) and each.data is None:
+                each.data = b""
         try:
+            async with asyncio.timeout(self._session.timeout):
+                await self._session.attached()
+        except TimeoutError:
+            raise OperationTimeout from None
+        try:
+            if getattr(request, "watch", False):
+                return await self._session.watching(request, self._dispatch)
             return await self._session.send(request)
         except ConnectionError:
             raise ConnectionLoss from None
@@ -76,11 +82,16 @@ class _Session:
         self._callbacks.setdefault((event_type, path), set()).add(callback)
 
     def remove_watch_callback(self, event_type: int, path: str, callback: Callable[[str], None]) -> None:
-        self._callbacks.get((event_type, path), set()).discard(callback)
+        callbacks = self._callbacks.get((event_type, path), set())
+        callbacks.discard(callback)
+        if not callbacks:
+            self._callbacks.pop((event_type, path), None)
 
     def _dispatch(self, event: int, path: str) -> None:
-        for callback in tuple(self._callbacks.get((event, path), ())):
-            asyncio.get_running_loop().call_soon(callback, path)
+        events = [event] if event != SESSION_OVER else [known for known, where in self._callbacks if where == path]
+        for each in events:
+            for callback in tuple(self._callbacks.get((each, path), ())):
+                asyncio.get_running_loop().call_soon(callback, path)
 
 
 class _State:
@@ -106,6 +117,9 @@ class _State:
         reached.add_done_callback(lambda _: unsubscribe())
         look()
         return reached
+
+    def remove_waiting(self, future: asyncio.Future[None], *states: str) -> None:
+        future.cancel()
 
     def __eq__(self, state: object) -> bool:
         return self.current_state == state

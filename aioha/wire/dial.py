@@ -6,6 +6,7 @@ them is ever asked for the session.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -27,9 +28,11 @@ async def first_accepted(
     accept: Callable[[Connection], Awaitable[T | None]],
     clock: Clock,
     failures: dict[str, str],
+    bound: float = CONNECT_BOUND,
 ) -> T | None:
     """Dial `servers` in order until `accept` returns something for one of the connections; None if none did.
 
+    `bound`: seconds for one TCP connect. A round lasts at least as long where a server is a black hole.
     `accept` is called with one connection at a time, and owns the one that it accepts; every other one is aborted.
     `failures` gets a line for each server that could not be reached. What `accept` raises is passed on, not grouped.
     """
@@ -40,7 +43,7 @@ async def first_accepted(
     error: Exception | None = None
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_dial_all, servers, clock, failures, dialled, offered)
+            group.start_soon(_dial_all, servers, clock, failures, dialled, offered, bound)
             while result is None and (connection := await offered.get()) is not None:
                 try:
                     result = await accept(connection)
@@ -67,9 +70,10 @@ async def _dial_all(
     failures: dict[str, str],
     dialled: list[Connection],
     offered: asyncio.Queue[Connection | None],
+    bound: float,
 ) -> None:
     async def dial_one(server: Server, refused: anyio.Event) -> None:
-        connection = await _dial(server, clock, failures, dialled)
+        connection = await _dial(server, clock, failures, dialled, bound)
         if connection is None:
             refused.set()
         else:
@@ -84,21 +88,25 @@ async def _dial_all(
     offered.put_nowait(None)
 
 
-async def _dial(server: Server, clock: Clock, failures: dict[str, str], dialled: list[Connection]) -> Connection | None:
+async def _dial(
+    server: Server, clock: Clock, failures: dict[str, str], dialled: list[Connection], bound: float
+) -> Connection | None:
     def connection() -> Connection:
         dialled.append(Connection(str(server), clock))
         return dialled[-1]
 
+    failures.setdefault(str(server), "no answer to a TCP connect yet")
     try:
-        async with asyncio.timeout(CONNECT_BOUND):
+        async with asyncio.timeout(bound):
             _, made = await asyncio.get_running_loop().create_connection(connection, server.host, server.port)
     except TimeoutError:
-        failures[str(server)] = f"no answer to a TCP connect within {CONNECT_BOUND:g} s"
+        failures[str(server)] = f"no answer to a TCP connect within {bound:.2g} s"
     except OSError as error:
         failures[str(server)] = _reason(error)
     except UnicodeError:
         failures[str(server)] = "not a valid host name"
     else:
+        failures[str(server)] = "accepted the connection, and was not asked yet"
         return made
     return None
 
@@ -107,4 +115,6 @@ def _reason(error: OSError) -> str:
     """`[Errno 111] Connect call failed ('127.0.0.1', 1)` says the same in three ways."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if error.errno and error.strerror and "connect" in error.strerror.lower():  # asyncio puts the address there
+        return os.strerror(error.errno).lower()
     return (error.strerror or str(error) or type(error).__name__).lower()
