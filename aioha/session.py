@@ -335,7 +335,7 @@ class ZooKeeperSession:
         for listener in tuple(self._listeners):
             try:
                 listener()
-            except Exception as error:  # noqa: BLE001, PERF203 - raised again when all have heard
+            except Exception as error:  # noqa: BLE001 - raised again when all have heard
                 failure = failure or error
         if failure is not None:
             raise failure

@@ -104,7 +104,13 @@ async def _kill(crew: Crew) -> int:
 
 
 def _figure(
-    scenario: str, store: Store, system: System, systems: Sequence[System], unit: str, samples: list[float], same_again: int = 0
+    scenario: str,
+    store: Store,
+    system: System,
+    systems: Sequence[System],
+    unit: str,
+    samples: list[float],
+    same_again: int = 0,
 ) -> Figure:
     yardstick = next((each.name for each in systems if each.yardstick), "")
     notes = {"same again": same_again} if same_again else {}

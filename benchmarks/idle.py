@@ -33,9 +33,7 @@ async def idle(store: Store, systems: Sequence[System], seconds: float) -> list[
         spent, lasted = [_cpu_ns(pid) - cpu for pid, cpu in zip(pids, before, strict=True)], time.monotonic_ns() - began
         yardstick = next((system.name for system in systems if system.yardstick), "")
         return [
-            Figure(
-                f"idle {role}", store.name, crew.system.name, "CPU s/h", [cpu / lasted * 3600], yardstick, _memory(pid)
-            )
+            Figure(f"idle {role}", store.name, crew.system.name, "CPU s/h", [cpu / lasted * 3600], yardstick, _memory(pid))
             for (crew, _, role), pid, cpu in zip(roles, pids, spent, strict=True)
         ]
 

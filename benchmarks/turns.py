@@ -5,8 +5,10 @@ are killed and started again. What happened is judged afterwards, by the candida
 """
 
 import asyncio
+import itertools
 import random
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +43,7 @@ def judge(terms: Sequence[Term]) -> tuple[list[str], dict[str, list[float]]]:
     wrong: list[str] = []
     gaps: dict[str, list[float]] = {}
     ordered = sorted(terms, key=lambda term: term.begin)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if before.end is None or after.begin < before.end:
             late = "never" if before.end is None else f"{(before.end - after.begin) / S:.4f} s too late"
             wrong.append(f"two leaders: {before.who} ended {late} for {after.who} (tokens {before.token}, {after.token})")
@@ -56,24 +58,23 @@ async def turns(store: Store, count: int) -> list[Figure]:
     """Raises `AssertionError` if two led at a time or a token did not rise."""
     assert store.ensemble is not None
     system = next(each for each in SYSTEMS if each.name == "aioha")
-    done = dict.fromkeys(FAULTS, 0)
+    journal: list[tuple[int, str]] = []  # (ns, fault): a term was ended by the last fault before its end
     async with Crew(system, [store.ensemble.connect_string], store.directory, timeout=SESSION_TIMEOUT) as crew:
         await crew.start(CANDIDATES)
         for _ in range(count):
             await asyncio.sleep(random.uniform(SHORTEST_TERM, LONGEST_TERM))
             fault = random.choices(list(FAULTS), weights=list(FAULTS.values()))[0]
+            journal.append((time.monotonic_ns(), fault))
             await _turn(store, crew, fault)
-            done[fault] += 1
-    terms = _terms(crew.said, crew.dead)
+    terms = _terms(crew.said, crew.dead, journal)
     wrong, gaps = judge(terms)
-    notes = {"faults": "; ".join(f"{number} x {fault}" for fault, number in done.items())}
     if wrong:
-        raise AssertionError(f"{len(wrong)} faults in {len(terms)} terms ({notes['faults']}): " + "; ".join(wrong[:10]))
+        raise AssertionError(f"{len(wrong)} wrongs in {len(terms)} terms: " + "; ".join(wrong[:10]))
     everything = [gap for each in gaps.values() for gap in each]
-    notes |= {"takeovers": str(len(everything)), "one at a time": "yes", "tokens rise": "yes"}
+    notes = {"takeovers": str(len(everything)), "one at a time": "yes", "tokens rise": "yes"}
     figures = [Figure("turns", store.name, system.name, "s", everything, notes=notes)]
     for cause, samples in sorted(gaps.items(), key=lambda item: statistics.median(item[1])):
-        figures.append(Figure(f"turns, {cause}", store.name, system.name, "s", samples))
+        figures.append(Figure(f"turns: {cause}", store.name, system.name, "s", samples))
     return figures
 
 
@@ -110,16 +111,15 @@ async def _restart_one(store: Store) -> None:
     await store.ensemble.ready()
 
 
-def _terms(said: Sequence[Said], dead: Sequence[Candidate]) -> list[Term]:
-    """Pairs LEAD with the STOP of the same process, or with the moment at which that process was certainly dead."""
+def _terms(said: Sequence[Said], dead: Sequence[Candidate], journal: Sequence[tuple[int, str]]) -> list[Term]:
+    """Pairs LEAD with the STOP of the same term, or with the moment at which its process was certainly dead."""
     terms: list[Term] = []
     for number, lead in enumerate(said):
         if lead.event != "LEAD":
             continue
-        stop = next((each for each in said[number:] if each.event == "STOP" and each.token == lead.token), None)
-        killed = min((each.killed for each in dead if each.who == lead.who and (each.killed or 0) > lead.at), default=None)
-        if stop is not None:
-            terms.append(Term(lead.who, lead.token, lead.at, stop.at, "resign or loss"))
-        else:
-            terms.append(Term(lead.who, lead.token, lead.at, killed, "kill"))
+        ends = [each.at for each in said[number:] if each.event == "STOP" and each.token == lead.token]
+        ends += [each.killed for each in dead if each.who == lead.who and each.killed is not None and each.killed > lead.at]
+        end = min(ends, default=None)
+        fault = [fault for at, fault in journal if end is None or at <= end]
+        terms.append(Term(lead.who, lead.token, lead.at, end, fault[-1] if fault else "none"))
     return terms

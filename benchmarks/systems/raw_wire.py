@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import struct
 import time
-from collections.abc import Callable
 
 __all__ = ["EPHEMERAL", "NODEEXISTS", "NONODE", "OK", "PERSISTENT", "SEQUENTIAL", "Session"]
 
