@@ -1,7 +1,9 @@
 """aioha: exactly one copy of an asyncio service works, and the others stand by.
 
-async with Elector("zk://zk1,zk2,zk3/master/billing", work) as elector: ...
+    async with Elector("zk://zk1,zk2,zk3/master/billing", work) as elector: ...
 """
+
+import typing
 
 from .campaign import Campaign
 from .decorator import active_standby
@@ -18,9 +20,11 @@ from .errors import (
     TransferRefused,
     Unavailable,
 )
-from .shared import Session
 from .standing import Standing
 from .term import Term
+
+if typing.TYPE_CHECKING:
+    from .shared import Session
 
 __all__ = [
     "Campaign",
@@ -41,3 +45,13 @@ __all__ = [
     "Unavailable",
     "active_standby",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """`Session` brings the ZooKeeper client along; who stays on one host never loads it."""
+    if name == "Session":
+        from .shared import Session
+
+        globals()[name] = Session
+        return Session
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

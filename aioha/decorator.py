@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from .elector import Elector
-from .settings import Options
+from .settings import Options, Settings
 from .term import Term
+from .where import parse
 
 __all__ = ["active_standby"]
 
@@ -28,8 +29,10 @@ def active_standby(
 
     The decorated function takes the same arguments without the term, which is supplied. It returns the work's value,
     or None after SIGTERM or SIGINT, which resign and end it; a second signal ends the process at once (143 or 130).
-    Errors as of `Elector` and `Elector.lead`.
+    Raises `ValueError` at once for a malformed `where` or options; when called, what `Elector` and its `lead` raise.
     """
+
+    Settings.resolve(parse(where), **options)  # a mistake shows where it stands, not at the first call
 
     def decorate(main: Callable[Concatenate[Term, P], Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R | None]]:
         @functools.wraps(main)

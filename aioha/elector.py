@@ -7,6 +7,7 @@ on is the election's business (`elections`), how it is held and ended the campai
 import asyncio
 import logging
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from .campaign import Campaign
 from .elections import Election, Leader, SessionView, from_where
-from .errors import ElectionError, TermEnded
+from .errors import ElectionError, LeadershipLost, TermEnded
 from .host import finish
 from .observe import Observation
 from .settings import Options, Settings
@@ -30,6 +31,7 @@ log = logging.getLogger("aioha")
 T = TypeVar("T")
 Work = Callable[[Term], Awaitable[T]]
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between failures of background work with on_failure="retry"
+JITTER_SHARE = 1 / 40  # of the session timeout: the spread of campaigns after a loss
 LEAVE_BOUND = 5.0  # seconds that the end of the block waits for releases still under way
 
 
@@ -153,6 +155,8 @@ class Elector:
             except TermEnded as ended:
                 if ended is not campaign.raised:
                     raise
+                if isinstance(ended, LeadershipLost):  # as all others may have lost something now: do not come in step
+                    await asyncio.sleep(random.uniform(0, self._settings.session_timeout * JITTER_SHARE))
 
     async def resign(self) -> None:
         """Give the term up, if we lead; the others go first then. From the work itself it returns at once, and the

@@ -1,5 +1,6 @@
 """Many elections on one ZooKeeper session: one socket, one lease, any number of electors."""
 
+import asyncio
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -7,6 +8,7 @@ from .clock import Clock, boottime
 from .elections.zookeeper import EphemeralElection, sessions_for
 from .elector import Elector, Work
 from .errors import ElectionError
+from .host import finish
 from .settings import Options, Settings
 from .where import parse, path_of
 
@@ -53,7 +55,11 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._sessions.close()
+        closing = asyncio.ensure_future(self._sessions.close())
+        interrupted = await finish(closing, float("inf"))
+        if interrupted is not None:
+            raise interrupted
+        closing.result()
 
     @property
     def state(self) -> str:

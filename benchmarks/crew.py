@@ -13,6 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 __all__ = ["SYSTEMS", "Candidate", "Crew", "Said", "System"]
 
@@ -140,7 +141,7 @@ class Crew:
         self._servers = servers
         self._bell = asyncio.Event()
 
-    async def __aenter__(self) -> "Crew":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ Bounds are multiples of what was measured on a quiet host; figures are printed (
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -94,9 +95,10 @@ async def test_suspended_is_told_in_the_tick_in_which_the_end_of_the_stream_is_r
 async def test_a_frozen_follower_is_left_within_a_third_of_the_session_timeout(
     ensemble: Ensemble, timeout: float, runs: int
 ) -> None:
-    for _ in range(runs):
+    for run in range(runs):
         victim = ensemble.followers()[0]
         async with living(begin_with(victim, ensemble), timeout) as (session, _):
+            await asyncio.sleep(session.heartbeat.pace * (run + 0.2) / runs)  # at another moment between heartbeats
             before, frozen = session.id, now()
             victim.freeze()
             async with asyncio.timeout(BOUND):
@@ -154,8 +156,6 @@ async def test_all_servers_killed_for_ten_seconds_cost_neither_the_session_nor_t
 
 async def test_a_black_hole_beside_a_server_that_comes_back_does_not_hide_it(zookeeper: Ensemble) -> None:
     """One server's connects are never answered: a round over all servers must not last as long as that one's patience."""
-    import socket
-
     with Proxy(zookeeper.servers[0].address) as proxy, socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -175,9 +175,7 @@ async def test_a_black_hole_beside_a_server_that_comes_back_does_not_hide_it(zoo
             filler.close()
 
 
-def _filler(address: Any) -> Any:
-    import socket
-
+def _filler(address: Any) -> socket.socket:
     filler = socket.socket()
     filler.setblocking(False)
     filler.connect_ex(address)
