@@ -561,8 +561,9 @@ class BelievingAttach(Lease):
 
 @pytest.mark.parametrize("rule", [WithoutGap, BelievingAttach])
 def test_no_part_of_the_rule_can_be_left_out(worlds: list[World], rule: type[Lease]) -> None:
-    too_long = [outcome for world in worlds if (outcome := play(world, lease=rule())).lease > ROUNDING]
-    say(f"{rule.__name__}: {len(too_long)} of {len(worlds)} too long, by up to {max(o.lease for o in too_long):.1f} s")
+    some = worlds[::2]
+    too_long = [outcome for world in some if (outcome := play(world, lease=rule())).lease > ROUNDING]
+    say(f"{rule.__name__}: {len(too_long)} of {len(some)} too long, by up to {max(o.lease for o in too_long):.1f} s")
     assert len(too_long) >= 10
 
 
