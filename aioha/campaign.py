@@ -1,30 +1,28 @@
 """One campaign: wait to be elected, then hold the term while the block's body runs, and end both in order.
 
-Supervision is synchronous: the grant and one timer call `_judge`, which asks the clock first. The body is cancelled
-as `asyncio.timeout` does it, with `Task.cancel` once, so that its `finally` may await, and once more when the time to
-stop is over. No scope encloses the body. The exit asks the lease clock, not who was cancelled: the body may have
-swallowed the cancellation, sat in a thread or blocked the loop. Only then, shielded and bounded, the term is released.
+No scope encloses the body: it runs in the task that entered the block, and `tenure` cancels that task when the term
+ends. At the exit the body has ended; only then, shielded and bounded, the term is released.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, cast
 
 from .clock import Clock
 from .elections import Election, Grant
-from .errors import ElectionError, LeadershipLost, LeadershipResigned, TermEnded
+from .errors import ElectionError, LeadershipResigned, TermEnded
 from .host import finish
 from .standing import Event
-from .term import Term, lease_over, name_of
+from .tenure import Tenure
+from .term import Term
 
 __all__ = ["Campaign", "Candidacy"]
 
 log = logging.getLogger("aioha")
 
-RELEASE_SHARE, SHORTEST_RELEASE, LONGEST_RELEASE = 1 / 4, 0.5, 5.0  # of the lease; seconds: what the exit waits at most
-GLANCE = 1 / 16  # of the lease: a loop timer does not count suspend, so look at the clock this often
+# What the exit waits for a release at most, of the lease and in seconds; it then goes on in the background.
+RELEASE_SHARE, SHORTEST_RELEASE, LONGEST_RELEASE = 1 / 4, 0.5, 5.0
 
 
 class Candidacy(Protocol):
@@ -50,126 +48,96 @@ class Campaign:
 
     def __init__(self, candidacy: Candidacy) -> None:
         self.raised: TermEnded | None = None  # what leaving the block raised, to tell it from somebody else's
+        self.task: asyncio.Task[object] | None = None  # the one that entered the block
         self._candidacy = candidacy
-        self._entered = False
-        self._grant: Grant | None = None
-        self._task: asyncio.Task[object] | None = None
-        self._working = False
-        self._ending: Callable[[], TermEnded] | None = None
-        self._stop_by = 0.0  # when work that was told to end is told once more
-        self._cancels = 0
-        self._cancels_before = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._holding = False  # elected: from then on there is something to resign
-        self._insisted = False
-        self._resignation = asyncio.Event()
+        self._tenure: Tenure | None = None
+        self._grant: Grant | None = None  # elected, and not released yet
+        self._resignation = asyncio.Event()  # asked for before the work began
         self._gone = asyncio.Event()
 
     # ------------------------------------------------------------------ the block
 
     async def __aenter__(self) -> Term:
-        if self._entered:
+        if self.task is not None:
             raise ElectionError("a campaign can be entered once; take a new one from elector.campaign()")
-        self._entered = True
-        self._task = asyncio.current_task()
-        yielding = self._candidacy.begin(self)
+        self.task = cast("asyncio.Task[object]", asyncio.current_task())
+        candidacy = self._candidacy
+        yielding = candidacy.begin(self)
         try:
             grant = await self._elected(yielding)
         except BaseException:
-            self._candidacy.happened(Event.WITHDRAW)
-            self._candidacy.end(self, resigned=False)
+            candidacy.happened(Event.WITHDRAW)
+            candidacy.end(self, resigned=False)
             self._gone.set()
             raise
         # From here to the body there is no await: what was true at the last look at the clock is still true.
-        return self._begin_work(grant)
+        tenure = self._tenure = Tenure(grant, self.task, candidacy.place, candidacy.clock, candidacy.happened)
+        return Term(grant, candidacy.place, candidacy.clock, tenure.ending, self._resign_term)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        assert self._tenure is not None
         assert self._grant is not None
-        assert self._task is not None
-        grant = self._grant
-        self._working = False  # nobody is cancelled by us any more
-        ending = self._ending or self._found_over()
-        if self._ending is None:
-            self._candidacy.happened(Event.STOP)
-        if self._timer is not None:
-            self._timer.cancel()
-        for _ in range(self._cancels):
-            self._task.uncancel()
-        outer = self._task.cancelling() > self._cancels_before
-        interrupted = await self._release(grant, resigned=ending is not None and isinstance(ending(), LeadershipResigned))
+        ending, cancelled_by_others = self._tenure.close()
+        interrupted = await self._release(self._grant)
+        self._candidacy.happened(Event.LEFT)
+        self._candidacy.end(self, resigned=isinstance(ending, LeadershipResigned))
         if interrupted is not None:
             raise interrupted
-        if ending is None or (outer and isinstance(error, asyncio.CancelledError)):
+        if ending is None or (cancelled_by_others and isinstance(error, asyncio.CancelledError)):
             return
-        self._raise_ending(ending(), error)
+        self._raise_ending(ending, error)
 
     # ------------------------------------------------------------------ what the elector and the term ask
 
     @property
-    def task(self) -> "asyncio.Task[object] | None":
-        """The task that entered the block."""
-        return self._task
+    def holding(self) -> bool:
+        """Elected, and not released yet."""
+        return self._grant is not None
 
     @property
     def may_work(self) -> bool:
         """The body may run at this moment, by the clock."""
-        return self._working and self._ending is None and self._found_over() is None
+        return self._tenure is not None and self._tenure.may_work
 
     def stop_if_over(self) -> bool:
         """Ask the clock now. True if that has just ended the term: the task is cancelled by then."""
-        if self._working and self._ending is None:
-            self._judge()
-            return self._ending is not None
-        return False
-
-    @property
-    def holding(self) -> bool:
-        """Elected, and not released yet."""
-        return self._holding
+        return self._tenure is not None and self._tenure.stop_if_over()
 
     def resign(self) -> None:
         """Give the term up, or what was won and is not worked on yet. Returns at once."""
-        if self._holding:
-            self._resignation.set()
-        if self._working and self._ending is None:
-            self._end(lambda: LeadershipResigned(f"term {self._name()} of {self._candidacy.place} was resigned"))
+        self._resignation.set()
+        if self._tenure is not None:
+            self._tenure.resign()
 
     async def gone(self) -> None:
         """Wait until the store knows that the term is over."""
         await self._gone.wait()
 
-    def ending(self) -> TermEnded | None:
-        """Why the term is over, if it is."""
-        if self._ending is not None:
-            return self._ending()
-        found = self._found_over()
-        if found is not None:
-            return found()
-        return None if self._working else TermEnded(f"term {self._name()} of {self._candidacy.place}: its work has ended")
-
     # ------------------------------------------------------------------ being elected
 
     async def _elected(self, yielding: bool) -> Grant:
         while True:
-            grant = await self._candidacy.election.win(yielding=yielding)
-            self._holding = True
+            self._resignation.clear()
+            self._grant = grant = await self._candidacy.election.win(yielding=yielding)
             try:
                 await self._settle(grant)
             except BaseException:
-                await self._release_unused(grant)
+                await self._release(grant)
                 raise
             if grant.ended is None and not self._resignation.is_set():
                 return grant
             yielding = self._resignation.is_set()
-            self._resignation.clear()
-            await self._release_unused(grant)
+            interrupted = await self._release(grant)
+            self._gone = asyncio.Event()
+            if interrupted is not None:
+                raise interrupted
 
     async def _settle(self, grant: Grant) -> None:
         """Give old work that may not know yet that it is over, or that has no lease, the time to end."""
         pause = max(grant.settle, self._candidacy.takeover_delay)
-        if pause > 0:
+        if pause > 0 and grant.ended is None:
             log.info("%s: elected, %.2g s until the work starts", self._candidacy.place, pause)
             over = asyncio.Event()
             grant.listen(lambda: over.set() if grant.ended is not None else None)
@@ -179,118 +147,25 @@ class Campaign:
             finally:
                 for wait in waits:
                     wait.cancel()
-        await grant.ready()
-
-    async def _release_unused(self, grant: Grant) -> None:
-        release = asyncio.ensure_future(grant.release())
-        interrupted = await finish(release, _release_bound(grant))
-        self._candidacy.keep(release)
-        self._holding = False
-        gone, self._gone = self._gone, asyncio.Event()
-        gone.set()
-        if interrupted is not None:
-            raise interrupted
-
-    # ------------------------------------------------------------------ holding the term
-
-    def _begin_work(self, grant: Grant) -> Term:
-        assert self._task is not None
-        self._grant = grant
-        self._cancels_before = self._task.cancelling()
-        self._working = True
-        self._candidacy.happened(Event.WORK)
-        log.info("%s: leading, term %s, token %d", self._candidacy.place, name_of(grant), grant.token)
-        grant.listen(self._judge)
-        self._judge()
-        return Term(grant, self._candidacy.place, self._candidacy.clock, self.ending, self._resign_term)
-
-    def _judge(self) -> None:
-        """The term's state may have changed, or time has passed: the first question is the clock's."""
-        grant = self._grant
-        assert grant is not None
-        if not self._working:
-            return
-        if self._ending is None:
-            over = self._found_over()
-            if over is not None:
-                self._end(over)
-                return
-            self._candidacy.happened(Event.DOUBT if grant.doubtful else Event.SURE)
-        elif self._candidacy.clock() >= min(self._stop_by, grant.deadline):
-            self._insist()
-            return
-        self._set_timer()
-
-    def _found_over(self) -> Callable[[], TermEnded] | None:
-        """How the world has ended the term by now, asking the clock and the grant."""
-        grant, place = self._grant, self._candidacy.place
-        assert grant is not None
-        if grant.ended is not None:
-            why = f"term {name_of(grant)} of {place}: {grant.ended}"
-            return lambda: LeadershipLost(why)
-        now = self._candidacy.clock()
-        if now >= grant.deadline - grant.stop_grace:
-            lost = str(lease_over(grant, place, now))
-            return lambda: LeadershipLost(lost)
-        return None
-
-    def _end(self, ending: Callable[[], TermEnded]) -> None:
-        assert self._task is not None
-        assert self._grant is not None
-        self._ending = ending
-        message = ending()
-        resigned = isinstance(message, LeadershipResigned)
-        log.log(logging.INFO if resigned else logging.WARNING, "%s", message)
-        protected = resigned or self._grant.seated  # nobody can begin before we release: the lease decides
-        self._stop_by = float("inf") if protected else self._candidacy.clock() + self._grant.stop_grace
-        self._candidacy.happened(Event.STOP)
-        self._cancel(str(message))
-        self._set_timer()
-
-    def _insist(self) -> None:
-        """The time to stop is over and the work still runs."""
-        if self._insisted:
-            return
-        self._insisted = True
-        log.critical(
-            "%s: the work of term %s still runs although its time is over; leadership is not released before it ends",
-            self._candidacy.place,
-            self._name(),
-        )
-        self._cancel("the time to stop is over")
-
-    def _cancel(self, message: str) -> None:
-        assert self._task is not None
-        if self._task.cancel(message):
-            self._cancels += 1
-
-    def _set_timer(self) -> None:
-        grant = self._grant
-        assert grant is not None
-        if self._timer is not None:
-            self._timer.cancel()
-        until = grant.deadline - grant.stop_grace if self._ending is None else min(self._stop_by, grant.deadline)
-        if until == float("inf"):
-            return
-        pause = max(0.0, min(until - self._candidacy.clock(), grant.lease * GLANCE))
-        self._timer = asyncio.get_running_loop().call_later(pause, self._judge)
-
-    async def _resign_term(self) -> None:
-        if self._working:
-            self.resign()
-            if asyncio.current_task() is not self._task:
-                await self.gone()
+        if not self._resignation.is_set():
+            await grant.ready()
 
     # ------------------------------------------------------------------ leaving
 
-    async def _release(self, grant: Grant, *, resigned: bool) -> asyncio.CancelledError | None:
+    async def _resign_term(self) -> None:
+        if self._tenure is not None and self.holding:
+            self.resign()
+            if asyncio.current_task() is not self.task:
+                await self.gone()
+
+    async def _release(self, grant: Grant) -> asyncio.CancelledError | None:
+        """Returns the cancellation that arrived meanwhile, to be raised when everything is in order."""
         release = asyncio.ensure_future(grant.release())
-        release.add_done_callback(lambda _: self._gone.set())
-        interrupted = await finish(release, _release_bound(grant))
-        self._holding = False
+        release.add_done_callback(lambda _, gone=self._gone: gone.set())
+        bound = max(SHORTEST_RELEASE, min(grant.lease * RELEASE_SHARE, LONGEST_RELEASE))
+        interrupted = await finish(release, bound)
         self._candidacy.keep(release)
-        self._candidacy.happened(Event.LEFT)
-        self._candidacy.end(self, resigned=resigned)
+        self._grant = None
         return interrupted
 
     def _raise_ending(self, ending: TermEnded, error: BaseException | None) -> None:
@@ -301,13 +176,6 @@ class Campaign:
             self.raised = ending
             raise ending from error
         error.add_note(f"(raised while the work was ending: {ending})")
-
-    def _name(self) -> str:
-        return name_of(self._grant) if self._grant is not None else "?"
-
-
-def _release_bound(grant: Grant) -> float:
-    return max(SHORTEST_RELEASE, min(grant.lease * RELEASE_SHARE, LONGEST_RELEASE))
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:

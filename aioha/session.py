@@ -333,6 +333,8 @@ class ZooKeeperSession:
         log.debug("session %#x: %s (%s)", self.id, state.value, why)
         failure: Exception | None = None
         for listener in tuple(self._listeners):
+            if listener not in self._listeners:
+                continue  # ended by one that was told before
             try:
                 listener()
             except Exception as error:  # noqa: BLE001 - raised again when all have heard

@@ -328,3 +328,20 @@ async def test_many_electors_share_one_session(zookeeper: Ensemble, path: str) -
     with operator(zookeeper.connect_string) as client:
         left = await asyncio.to_thread(client.get_children, path)
     assert all(name.endswith(".aioha") for name in left)
+
+
+async def test_resigning_before_the_work_has_started_gives_the_term_to_others(zookeeper: Ensemble, path: str) -> None:
+    where = zookeeper.where(path)
+    async with Elector(where, identity="waits", takeover_delay=3.0) as first, Elector(where, identity="next") as second:
+        campaign = asyncio.create_task(started(first))
+        async for leader in second.observe():
+            if leader is not None:
+                break
+        standby = asyncio.create_task(started(second))
+        async with asyncio.timeout(2):
+            await first.resign()
+            task, _, _ = await standby
+        assert not first.is_leading
+        for each in (task, campaign):
+            each.cancel()
+        await asyncio.gather(task, campaign, return_exceptions=True)

@@ -24,6 +24,7 @@ LAYERS = {
         "aioha.observe",
         "aioha.standing",
         "aioha.shared",
+        "aioha.tenure",
         "aioha.steps",
     ],
     "elections": ["aioha.elections"],

@@ -188,16 +188,12 @@ class Connection(asyncio.Protocol):
         except Exception:
             self._pending.appendleft(pending)  # not answered after all: it fails with the others
             raise
-        if _says_moved(reply):
-            error, reply = SessionMoved(), None
         if self._listener is not None and _is_touch(pending.opcode, error):
             self._listener.on_reply(pending.sent, self._clock(), zxid)  # a refusal of the request is an answer too
         if pending.then is not None:
             pending.then(error)
         if not pending.reply.done():
             _resolve(pending.reply, reply, error)
-        if isinstance(error, SessionMoved):
-            self._lose("the session was moved to another connection")  # a write would go on failing; attaching mends it
 
     def _pop(self, xid: int) -> _Pending:
         """The request that a reply belongs to: the oldest one. (Pings and authentication may overtake.)"""
@@ -238,11 +234,6 @@ class Connection(asyncio.Protocol):
 def _is_touch(opcode: int, error: ResponseError | None) -> bool:
     """Whether a server that answers so has noted the session as alive. It answers authentication without doing so."""
     return opcode != protocol.AuthRequest.opcode and not isinstance(error, SessionExpired | SessionMoved | AuthFailed)
-
-
-def _says_moved(reply: Any) -> bool:
-    """A follower reports SESSIONMOVED for a `multi` as the failure of one of its requests, and keeps the connection."""
-    return any(isinstance(each, SessionMoved) for each in getattr(reply, "responses", ()))
 
 
 def _resolve(future: asyncio.Future[Any], reply: Any, error: ResponseError | None) -> None:

@@ -1,0 +1,159 @@
+"""Holding one term while its work runs: when to end it, and how the work is told.
+
+Supervision is synchronous: the grant and one timer call `_judge`, which asks the clock first. The work's task is
+cancelled as `asyncio.timeout` does it, with `Task.cancel` once, so that its `finally` may await, and once more when
+the time to stop is over. Nothing here awaits, so nothing here can be late by more than the loop is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .clock import Clock
+from .elections import Grant
+from .errors import LeadershipLost, LeadershipResigned, TermEnded
+from .standing import Event
+from .term import lease_over, name_of
+
+__all__ = ["Tenure"]
+
+log = logging.getLogger("aioha")
+
+GLANCE = 1 / 16  # of the lease: a loop timer does not count suspend, so look at the clock this often
+NEVER = float("inf")
+
+
+class Tenure:
+    """From the first moment of the work to its last. `happened` hears of changes of standing, in order."""
+
+    def __init__(
+        self, grant: Grant, task: "asyncio.Task[object]", place: str, clock: Clock, happened: Callable[[Event], None]
+    ) -> None:
+        self._grant = grant
+        self._task = task
+        self._place = place
+        self._clock = clock
+        self._happened = happened
+        self._working = True
+        self._ending: Callable[[], TermEnded] | None = None  # makes a new error for everybody who asks
+        self._stop_by = NEVER  # when work that was told to end is told once more
+        self._insisted = False
+        self._cancels = 0
+        self._cancels_before = task.cancelling()
+        self._timer: asyncio.TimerHandle | None = None
+        happened(Event.WORK)
+        log.info("%s: leading, term %s, token %d", place, name_of(grant), grant.token)
+        grant.listen(self._judge)
+        self._judge()
+
+    # ------------------------------------------------------------------ asking
+
+    @property
+    def may_work(self) -> bool:
+        """The work may run at this moment, by the clock."""
+        return self._working and self._ending is None and self._found_over() is None
+
+    def ending(self) -> TermEnded | None:
+        """Why the term is over, if it is; a new error each time."""
+        if self._ending is not None:
+            return self._ending()
+        found = self._found_over()
+        if found is not None:
+            return found()
+        return None if self._working else TermEnded(f"term {name_of(self._grant)} of {self._place}: its work has ended")
+
+    # ------------------------------------------------------------------ ending
+
+    def stop_if_over(self) -> bool:
+        """Ask the clock now. True if that has just ended the term: the task is cancelled by then."""
+        if self._working and self._ending is None:
+            self._judge()
+            return self._ending is not None
+        return False
+
+    def resign(self) -> None:
+        """Give the term up; the work is told to end."""
+        if self._working and self._ending is None:
+            name = f"term {name_of(self._grant)} of {self._place}"
+            self._end(lambda: LeadershipResigned(f"{name} was resigned"))
+
+    def close(self) -> tuple[TermEnded | None, bool]:
+        """The work has ended. Returns how the term had ended before it (None: it had not), and whether somebody else
+        has cancelled the task too. The lease clock is asked, not who was cancelled: work may have swallowed it.
+        """
+        ending = self.ending()
+        if self._ending is None:
+            if ending is not None:
+                log.warning("%s", ending)
+            self._happened(Event.STOP)
+        self._working = False  # nobody is cancelled by us any more
+        if self._timer is not None:
+            self._timer.cancel()
+        for _ in range(self._cancels):
+            self._task.uncancel()
+        return ending, self._task.cancelling() > self._cancels_before
+
+    # ------------------------------------------------------------------ inside
+
+    def _judge(self) -> None:
+        """The term's state may have changed, or time has passed: the first question is the clock's."""
+        if not self._working:
+            return
+        if self._ending is None:
+            over = self._found_over()
+            if over is not None:
+                self._end(over)
+                return
+            self._happened(Event.DOUBT if self._grant.doubtful else Event.SURE)
+        elif self._clock() >= min(self._stop_by, self._grant.deadline):
+            self._insist()
+            return
+        self._set_timer()
+
+    def _found_over(self) -> Callable[[], TermEnded] | None:
+        """How the world has ended the term by now, asking the clock and the grant."""
+        grant, now = self._grant, self._clock()
+        if grant.ended is not None:
+            why = f"term {name_of(grant)} of {self._place}: {grant.ended}"
+            return lambda: LeadershipLost(why)
+        if now >= grant.deadline - grant.stop_grace:
+            lost = str(lease_over(grant, self._place, now))
+            return lambda: LeadershipLost(lost)
+        return None
+
+    def _end(self, ending: Callable[[], TermEnded]) -> None:
+        self._ending = ending
+        message = ending()
+        resigned = isinstance(message, LeadershipResigned)
+        log.log(logging.INFO if resigned else logging.WARNING, "%s", message)
+        protected = resigned or self._grant.seated  # nobody can begin before we release: the lease decides
+        self._stop_by = NEVER if protected else self._clock() + self._grant.stop_grace
+        self._happened(Event.STOP)
+        self._cancel(str(message))
+        self._set_timer()
+
+    def _insist(self) -> None:
+        """The time to stop is over and the work still runs."""
+        if self._insisted:
+            return
+        self._insisted = True
+        log.critical(
+            "%s: the work of term %s still runs although its time is over; leadership is not released before it ends",
+            self._place,
+            name_of(self._grant),
+        )
+        self._cancel("the time to stop is over")
+
+    def _cancel(self, message: str) -> None:
+        if self._task.cancel(message):
+            self._cancels += 1
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._grant.deadline
+        until = deadline - self._grant.stop_grace if self._ending is None else min(self._stop_by, deadline)
+        if until == NEVER:
+            return
+        pause = max(0.0, min(until - self._clock(), self._grant.lease * GLANCE))
+        self._timer = asyncio.get_running_loop().call_later(pause, self._judge)
