@@ -160,8 +160,8 @@ class Campaign:
 
     async def _release(self, grant: Grant) -> asyncio.CancelledError | None:
         """Returns the cancellation that arrived meanwhile, to be raised when everything is in order."""
-        release = asyncio.ensure_future(grant.release())
-        release.add_done_callback(lambda _, gone=self._gone: gone.set())
+        release, gone = asyncio.ensure_future(grant.release()), self._gone
+        release.add_done_callback(lambda _: gone.set())
         bound = max(SHORTEST_RELEASE, min(grant.lease * RELEASE_SHARE, LONGEST_RELEASE))
         interrupted = await finish(release, bound)
         self._candidacy.keep(release)

@@ -6,14 +6,17 @@ Unknown fields are kept: a newer aioha may share the election.
 """
 
 import base64
-import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 __all__ = ["Record", "parse_record"]
 
+LARGEST = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
+DEEPEST = 20  # nesting of what is kept unread: more could be read here and be too deep to write elsewhere
+DAY = 86400.0
 _KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "token_base")
 
 
@@ -38,7 +41,10 @@ class Record:
         fields["stop_grace"] = self.stop_grace
         if self.token_base:
             fields["token_base"] = self.token_base
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:  # JSON can hold half a surrogate pair, UTF-8 cannot; a takeover must not fail for it
+            return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def parse_record(raw: bytes) -> Record:
@@ -46,17 +52,24 @@ def parse_record(raw: bytes) -> Record:
     if not raw:
         return Record()
     try:
-        parsed: Any = json.loads(raw)
+        parsed: Any = json.loads(raw, parse_constant=_not_json, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ValueError(f"not JSON: {raw[:40]!r}") from None
     if not isinstance(parsed, dict):
         raise ValueError(f"not a JSON object: {raw[:40]!r}")
+    if _is_deeper(parsed, DEEPEST):
+        raise ValueError(f"nested more than {DEEPEST} deep: {raw[:40]!r}")
     fields = cast("dict[str, Any]", parsed)
     number = _field(fields, "number", int, 0)
     stop_grace = _field(fields, "stop_grace", (int, float), 0.0)
     token_base = _field(fields, "token_base", int, 0)
-    if number < 0 or token_base < 0 or not 0 <= stop_grace < 86400:
-        raise ValueError("a number is out of range")
+    for name, value, most in (
+        ("number", number, LARGEST),
+        ("token_base", token_base, LARGEST),
+        ("stop_grace", stop_grace, DAY),
+    ):
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} is out of range")
     return Record(
         number,
         _field(fields, "identity", str, ""),
@@ -70,8 +83,25 @@ def parse_record(raw: bytes) -> Record:
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
     value = fields.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}")
+        raise ValueError(f"{name} is {value!r:.60}")
     return value
+
+
+def _not_json(constant: str) -> Any:
+    """NaN and Infinity: Python reads and writes them, nobody else does."""
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_json(text)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = cast("list[Any]", list(value.values()) if isinstance(value, dict) else value)
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _data_fields(data: bytes) -> dict[str, str]:
@@ -86,5 +116,5 @@ def _read_data(fields: dict[str, Any]) -> bytes:
         return cast("str", _field(fields, "data", str, "")).encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(_field(fields, "data_base64", str, ""), validate=True)
-    except binascii.Error:
+    except ValueError:  # also of text that is not even ASCII
         raise ValueError("data_base64 is not base64") from None

@@ -21,6 +21,8 @@ __all__ = ["Options", "Settings"]
 LAYOUTS = ("ephemeral", "mooon")
 GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
 DEFAULT_GRACE_SHARE = 0.1
+LONGEST_TIMEOUT = 2**31 / 1000 - 1  # seconds: it travels as 32 bits of milliseconds
+LARGEST_TOKEN = 2**63 - 1  # what stores of tokens can compare, and what ZooKeeper counts with
 
 
 class Options(TypedDict, total=False):
@@ -105,17 +107,27 @@ class Settings:
         return cast("Options", {name: _from_text(name, text) for name, text in texts.items()})
 
     def __post_init__(self) -> None:
+        _check_type("identity", self.identity, str, "text")
         if not self.identity or not self.identity.isprintable():
             raise ValueError(f"identity: must be printable and not empty, got {self.identity!r}")
-        _check_bytes("data", self.data)
+        if self.data is not None:
+            _check_type("data", self.data, bytes, "bytes")
         _check_choice("layout", self.layout, LAYOUTS)
         _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
         _check_choice("lease", self.lease, ("quorum", "ping"))
-        _check_duration("session_timeout", self.session_timeout, above=0.0)
+        _check_duration("session_timeout", self.session_timeout, above=0.0, longest=LONGEST_TIMEOUT)
         _check_duration("takeover_delay", self.takeover_delay)
         _check_duration("connect_timeout", self.connect_timeout, above=0.0, infinite=True)
+        _check_type("record", self.record, bool, "True or False")
+        _check_type("token_floor", self.token_floor, int, "an integer")
         if self.token_floor < 0:
             raise ValueError(f"token_floor: must not be negative, got {self.token_floor}")
+        if self.token_floor >= LARGEST_TOKEN:
+            raise ValueError(f"token_floor: must be less than {LARGEST_TOKEN}: tokens are signed 64-bit numbers")
+        if self.acl is not None and (isinstance(self.acl, str | bytes) or not isinstance(self.acl, Sequence)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"acl: must be a sequence of aiozk.ACL, got {type(self.acl).__name__}")
+        if not callable(self.clock):
+            raise ValueError(f"clock: must be a function that returns seconds, got {type(self.clock).__name__}")
         if self.stop_grace is not None:
             _check_duration("stop_grace", self.stop_grace)
             if self.stop_grace > self.session_timeout * GRACE_SHARE:
@@ -148,9 +160,10 @@ class Settings:
         return self.stop_grace
 
 
-def _check_bytes(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, bytes):
-        raise ValueError(f"{name}: must be bytes, got {type(value).__name__}")
+def _check_type(name: str, value: object, kind: type, called: str) -> None:
+    """For callers that no type checker has seen; `bool` is not taken for a number."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name}: must be {called}, got {type(value).__name__}")
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -158,19 +171,27 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"{name}: {value!r} is not one of {', '.join(choices)}")
 
 
-def _check_duration(name: str, value: object, *, above: float | None = None, infinite: bool = False) -> None:
+def _check_duration(
+    name: str, value: object, *, above: float | None = None, infinite: bool = False, longest: float = math.inf
+) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name}: must be a number of seconds, got {value!r}")
-    if math.isnan(value) or (math.isinf(value) and not infinite):
-        raise ValueError(f"{name}: must be a finite number of seconds, got {value}")
-    if above is not None and value <= above:
-        raise ValueError(f"{name}: must be more than {above:g} s, got {value:g} s")
-    if value < 0:
-        raise ValueError(f"{name}: must not be negative, got {value:g} s")
+    try:
+        seconds = float(value)
+    except OverflowError:  # an int beyond every float
+        raise ValueError(f"{name}: must be a finite number of seconds, got one beyond all bounds") from None
+    if math.isnan(seconds) or (math.isinf(seconds) and not (infinite and seconds > 0)):
+        raise ValueError(f"{name}: must be a finite number of seconds, got {seconds}")
+    if above is not None and seconds <= above:
+        raise ValueError(f"{name}: must be more than {above:g} s, got {seconds:g} s")
+    if seconds < 0:
+        raise ValueError(f"{name}: must not be negative, got {seconds:g} s")
+    if seconds > longest:
+        raise ValueError(f"{name}: must be at most {longest:.0f} s, got {seconds:g} s")
 
 
 _DURATIONS = ("session_timeout", "stop_grace", "takeover_delay", "connect_timeout", "tick")
-_TEXTS = ("identity", "layout", "lease")
+_TEXTS = ("identity", "layout", "lease", "on_failure")
 
 
 def _from_text(name: str, text: str) -> Any:

@@ -4,10 +4,12 @@
     local:name      local:/abs/path
 
 Pure: text in, a `Where` out, or a `ValueError` that shows the part that is wrong. A password is kept out of every
-text this module makes, errors included, and anything unknown is refused: who forgets the ensemble must not get a
+text this module makes, errors included (what stands behind a host's colon and is too long for a port is not shown: it
+is the password where "@host" was forgotten), and anything unknown is refused: who forgets the ensemble must not get a
 leader on every host.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,9 +18,11 @@ from urllib.parse import quote, unquote
 __all__ = ["DEFAULT_PORT", "Server", "Where", "parse", "path_of"]
 
 DEFAULT_PORT = 2181
+LONGEST_PORT = 5  # digits
 FORMS = "zk://host[:port],.../path for a ZooKeeper ensemble, or local:name for this host only"
 _LOCAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
+# Servers look at UTF-16 units: what lies beyond U+FFFF is a pair of surrogates to them.
+_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 
 
@@ -72,13 +76,23 @@ def parse(text: str, *, path_required: bool = True) -> Where:
         return _parse_zookeeper(scheme, rest, path_required)
     if colon and scheme == "local":
         return _parse_local(rest)
-    raise ValueError(f"where: {_shown(text)} names no known kind of election; use {FORMS}")
+    # Behind an unknown scheme anything may be a password.
+    shown = _shown(text) if "@" in text or not colon else repr(f"{scheme}:...")
+    raise ValueError(f"where: {shown} names no known kind of election; use {FORMS}")
 
 
 def _shown(text: str) -> str:
     """The text for an error message: everything up to the last "@" may hold a password and is left out."""
     _, at, tail = text.rpartition("@")
     return repr("***@" + tail if at else tail)
+
+
+def _decoded(text: str, what: str) -> str:
+    """%-codes replaced. `what` names the text for the message, which does not show it."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(f"where: the %-codes of {what} are not UTF-8") from None
 
 
 def _parse_zookeeper(scheme: str, rest: str, path_required: bool) -> Where:
@@ -92,7 +106,7 @@ def _parse_zookeeper(scheme: str, rest: str, path_required: bool) -> Where:
     servers = tuple(_parse_server(part) for part in authority.split(","))
     if len(set(servers)) < len(servers):
         raise ValueError(f"where: a server is named twice in {authority!r}")
-    path = _parse_path(unquote(slash + path), path_required)
+    path = _parse_path(_decoded(slash + path, "the path"), path_required)
     return Where(scheme, path, servers, credentials, _parse_options(query))
 
 
@@ -100,38 +114,53 @@ def _split_credentials(rest: str) -> tuple[tuple[str, str] | None, str]:
     """Cut `user:password@` off the front. The last "@" before the path counts, so a raw "@" in a password works."""
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     userinfo, at, _ = authority.rpartition("@")
+    rest = rest[len(userinfo) + len(at) :]
+    if "@" in rest:  # of a password with a raw "/" or "?" the rest would be shown as a path or as options
+        raise ValueError("where: '@' behind the first '/' or '?'; write '/', '?' and '@' of a password as %2F, %3F, %40")
     if not at:
-        if "@" in rest.partition("?")[0]:  # a password with a raw "/" or "?" would be shown as a host or path
-            raise ValueError("where: '@' behind the first '/' or '?'; write '/', '?' and '@' of a password as %2F, %3F, %40")
         return None, rest
     user, colon, password = userinfo.partition(":")
     if not colon or not user:
         raise ValueError("where: credentials must be user:password before the '@' (not shown here)")
-    return (unquote(user), unquote(password)), rest[len(userinfo) + 1 :]
+    return (_decoded(user, "the user's name"), _decoded(password, "the password")), rest
 
 
 def _parse_server(text: str) -> Server:
     if not text:
         raise ValueError("where: an empty host in the list of servers; use zk://host1,host2/path")
-    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?)\](?::(.*))?", text)
-    if bracketed:
-        host, port = bracketed.group(1), bracketed.group(2)
+    if text.startswith("["):
+        address, bracket, tail = text[1:].partition("]")
+        if not bracket or not _is_ipv6(address) or (tail and not tail.startswith(":")):
+            raise ValueError(f"where: server '[{_shown(address)[1:-1]}]': not an IPv6 address in brackets, as in [::1]:2181")
+        host, port = address, tail[1:] if tail else None
     else:
-        if text.count(":") > 1:
-            raise ValueError(f"where: server {text!r}: write an IPv6 address in brackets, as in [::1]:2181")
         host, colon, tail = text.partition(":")
         port = tail if colon else None
+        if ":" in tail:
+            raise ValueError(f"where: server '{host}:...': write an IPv6 address in brackets, as in [::1]:2181")
         if not _HOST.fullmatch(host):
-            raise ValueError(f"where: server {text!r}: {host!r} is not a host name or address")
+            raise ValueError(f"where: server {host!r} is not a host name or address")
     if port is None:
         return Server(host)
+    if len(port) > LONGEST_PORT:
+        raise ValueError(f"where: server {host!r}: what follows its ':' is no port (not shown; does a '@host' miss?)")
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ValueError(f"where: server {text!r}: port {port!r} is not a number from 1 to 65535")
+        raise ValueError(f"where: server {host!r}: port {port!r} is not a number from 1 to 65535")
     return Server(host, int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def path_of(text: str) -> str:
     """Check the path of an election on servers named elsewhere. Raises `ValueError`."""
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+        raise ValueError(f"where: path: expected text, got {type(text).__name__}")
     if not text.startswith("/"):
         raise ValueError(f"where: path {text!r} must begin with '/'")
     return _parse_path(text, True)
@@ -157,12 +186,14 @@ def _parse_path(path: str, required: bool) -> str:
 
 def _parse_local(rest: str) -> Where:
     name, _, query = rest.partition("?")
+    if name.startswith("//"):
+        raise ValueError(f"where: local:// names no host; use {FORMS}")
     if name.startswith("/"):
         if name.endswith("/") or "\0" in name:
-            raise ValueError(f"where: local:{name} must name a lock file, not a directory")
+            raise ValueError(f"where: local: {_shown(name)} must name a lock file, not a directory")
     elif not _LOCAL_NAME.fullmatch(name):
         raise ValueError(
-            f"where: local:{name}: a name has 1 to 200 letters, digits, '_', '-' and '.'; or give an absolute path"
+            f"where: local: {_shown(name)}: a name has 1 to 200 letters, digits, '_', '-' and '.'; or give an absolute path"
         )
     return Where("local", name, options=_parse_options(query))
 
@@ -172,8 +203,8 @@ def _parse_options(query: str) -> dict[str, str]:
     for part in query.split("&") if query else ():
         key, equals, value = part.partition("=")
         if not equals or not key:
-            raise ValueError(f"where: option {part!r} must read name=value")
+            raise ValueError(f"where: option {_shown(part)} must read name=value")
         if key in options:
-            raise ValueError(f"where: option {key!r} is given twice")
-        options[key] = unquote(value)
+            raise ValueError(f"where: option {_shown(key)} is given twice")
+        options[key] = _decoded(value, f"option {_shown(key)}")
     return options

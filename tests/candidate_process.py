@@ -50,7 +50,7 @@ async def main() -> None:
                 await elector.resign()
                 emit("RESIGNED")
             elif line[0] == "block":
-                time.sleep(float(line[1]))  # noqa: ASYNC251 - the fault
+                time.sleep(float(line[1]))
                 emit("LEADING" if elector.is_leading else "NOT_LEADING")
             elif line[0] == "server":
                 os.write(1, f"SERVER {IDENTITY} {elector.session.server if elector.session else None} 0\n".encode())

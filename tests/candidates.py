@@ -1,6 +1,7 @@
 """Candidates as processes, and the history that all of them write together."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -29,6 +30,10 @@ class Event:
     who: str
     token: Any
     at: float
+
+    def ends(self, start: "Event") -> bool:
+        """Whether this ends what `start` began, by the same candidate."""
+        return self.kind == "KILLED" or (self.kind, self.token) == ("END", start.token)
 
 
 class History:
@@ -66,18 +71,14 @@ class History:
         """(start, end, who, token) of every term in order of start; the end of one that goes on is infinity."""
         terms: list[tuple[float, float, str, int]] = []
         for start in (each for each in self.events if each.kind == "START"):
-            ends = (
-                each.at
-                for each in self.events
-                if each.who == start.who and each.at > start.at and (each.kind == "KILLED" or (each.kind, each.token) == ("END", start.token))
-            )
+            ends = (each.at for each in self.events if each.who == start.who and each.at > start.at and each.ends(start))
             terms.append((start.at, min(ends, default=float("inf")), start.who, start.token))
         return sorted(terms)
 
     def assert_one_at_a_time(self) -> None:
         """No two terms overlap, and tokens strictly rise."""
         terms = self.terms()
-        for one, other in zip(terms, terms[1:], strict=False):
+        for one, other in itertools.pairwise(terms):
             assert one[1] <= other[0], f"overlap of {one[1] - other[0]:.3f} s: {one} and {other}"
             assert one[3] < other[3], f"tokens do not rise: {one} and {other}"
 

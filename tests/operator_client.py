@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any
 
 from kazoo.client import KazooClient
 
@@ -10,7 +11,7 @@ logging.getLogger("kazoo").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
-def operator(servers: str, **options: object) -> Iterator[KazooClient]:
+def operator(servers: str, **options: object) -> Generator[Any]:
     client = KazooClient(servers, **options)
     client.start(timeout=10)
     try:

@@ -1,6 +1,7 @@
 """Every ending of a campaign block, on every store: what the body sees, what the block raises, what is released."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ import anyio
 import pytest
 from stores import BOUND, Store, local_store, zookeeper_store
 
-from aioha import Elector, LeadershipLost, LeadershipResigned, Standing, Term, TermEnded
+from aioha import Elector, LeadershipResigned, Standing, Term, TermEnded
 from aioha.testing import Ensemble
 
 pytestmark = pytest.mark.anyio
@@ -267,7 +268,7 @@ async def test_who_resigned_lets_a_standby_go_first(store: Store, elector: Elect
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-    assert all(first != second for first, second in zip(turns, turns[1:], strict=False)), turns
+    assert all(first != second for first, second in itertools.pairwise(turns)), turns
 
 
 async def test_campaigns_give_one_after_another(store: Store, elector: Elector) -> None:
@@ -347,7 +348,9 @@ async def test_background_work_runs_and_is_ended_with_the_block(store: Store) ->
     await assert_released(store)
 
 
-async def test_failing_background_work_cancels_the_body_and_is_raised(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_background_work_cancels_the_body_and_is_raised(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     boom = Boom("background")
 
     async def work(term: Term) -> None:

@@ -9,6 +9,7 @@ from kazoo.security import make_acl, make_digest_acl
 from operator_client import operator
 
 from aioha import Elector, LayoutMismatch, LeadershipLost, Session, SessionFailed, Term, TermEnded
+from aioha.settings import Options
 from aioha.testing import Ensemble, Op, Proxy
 
 BOUND = 20.0
@@ -19,7 +20,9 @@ def path() -> str:
     return f"/tests/{uuid.uuid4().hex}"
 
 
-async def started(elector: Elector, *, cleanup: float = 0.0) -> "tuple[asyncio.Task[None], asyncio.Future[Term], list[float]]":
+async def started(
+    elector: Elector, *, cleanup: float = 0.0
+) -> "tuple[asyncio.Task[None], asyncio.Future[Term], list[float]]":
     """A campaign in a task of its own: the task, its term, and when its work began and ended."""
     loop = asyncio.get_running_loop()
     entered: asyncio.Future[Term] = loop.create_future()
@@ -100,7 +103,10 @@ async def test_a_node_made_anew_by_a_stranger_ends_the_term_and_stays_untouched(
 
 async def test_a_session_closed_by_a_stranger_ends_the_term_before_the_next_works(ensemble: Ensemble, path: str) -> None:
     where = ensemble.where(path)
-    async with Elector(where, identity="old", session_timeout=4) as old, Elector(where, identity="new", session_timeout=4) as new:
+    async with (
+        Elector(where, identity="old", session_timeout=4) as old,
+        Elector(where, identity="new", session_timeout=4) as new,
+    ):
         old_task, _, old_times = await started(old, cleanup=0.2)
         waiting = asyncio.create_task(started(new))
         await asyncio.sleep(0.3)
@@ -156,7 +162,10 @@ async def test_record_overwritten_with_rubbish_is_survived(zookeeper: Ensemble, 
 
 
 async def test_everything_beside_the_election_deleted_while_standing_by(zookeeper: Ensemble, path: str) -> None:
-    async with Elector(zookeeper.where(path), identity="a") as leader, Elector(zookeeper.where(path), identity="b") as standby:
+    async with (
+        Elector(zookeeper.where(path), identity="a") as leader,
+        Elector(zookeeper.where(path), identity="b") as standby,
+    ):
         task, _, _ = await started(leader)
         waiting = asyncio.create_task(started(standby))
         await asyncio.sleep(0.2)
@@ -170,8 +179,8 @@ async def test_everything_beside_the_election_deleted_while_standing_by(zookeepe
 
 
 async def test_without_a_record_it_is_a_plain_race(zookeeper: Ensemble, path: str) -> None:
-    options = {"record": False}
-    async with Elector(zookeeper.where(path), identity="a", **options) as one, Elector(zookeeper.where(path), **options) as two:  # type: ignore[arg-type]
+    where = zookeeper.where(path)
+    async with Elector(where, identity="a", record=False) as one, Elector(where, record=False) as two:
         task, term, _ = await started(one)
         assert term.result().number is None
         await term.result().confirm()
@@ -269,9 +278,7 @@ async def test_without_permission_for_the_record_the_race_goes_on(
 async def test_digest_credentials_open_what_is_closed_to_the_world(zookeeper: Ensemble, path: str) -> None:
     parent = f"{path}-closed"
     with operator(zookeeper.connect_string) as client:
-        await asyncio.to_thread(
-            client.create, parent, b"", makepath=True, acl=[make_digest_acl("user", "s3cret", all=True)]
-        )
+        await asyncio.to_thread(client.create, parent, b"", makepath=True, acl=[make_digest_acl("user", "s3cret", all=True)])
     where = zookeeper.where(f"{parent}/election").replace("zk://", "zk://user:s3cret@")
     async with Elector(where) as elector, elector.campaign() as term:
         assert term.number == 1

@@ -62,7 +62,9 @@ async def test_killed_leader_is_replaced_within_two_ticks_after_its_session(ense
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
 @pytest.mark.parametrize("timeout", [2.0, 8.0])
-async def test_term_survives_the_fault_of_the_server_it_is_attached_to(ensemble: Ensemble, fault: str, timeout: float) -> None:
+async def test_term_survives_the_fault_of_the_server_it_is_attached_to(
+    ensemble: Ensemble, fault: str, timeout: float
+) -> None:
     async with candidates(ensemble.where(path()), 2, session_timeout=timeout) as (history, each):
         attached = await each[0].server()
         server = next(server for server in ensemble.servers if server.address == attached)
@@ -159,7 +161,9 @@ async def test_blocked_loop_does_no_tick_of_work_after_the_block(ensemble: Ensem
         each[0].tell("block 4")
         woke = await history.next("NOT_LEADING", "c0", after=before)
         end = await history.next("END", "c0", after=before)
-        late = [event for event in history.events if event.kind == "TICK" and event.who == "c0" and event.at > woke.at - 0.001]
+        late = [
+            event for event in history.events if event.kind == "TICK" and event.who == "c0" and event.at > woke.at - 0.001
+        ]
         assert late == []
         history.events = [e for e in history.events if e is not end]
         history.events.append(type(end)("END", "c0", end.token, woke.at - 4))

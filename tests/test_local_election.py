@@ -260,7 +260,7 @@ def test_handover_times(path: Path, start: Callable[..., Candidate]) -> None:
         leader, other = other, leader
     for name, times in (("kill -9", killed), ("release", released)):
         times.sort()
-        print(f"{name} to work: median {statistics.median(times):.2f} ms, p90 {times[13]:.2f} ms, max {times[-1]:.2f} ms")  # noqa: T201 - what `pytest -s` is for
+        print(f"{name} to work: median {statistics.median(times):.2f} ms, p90 {times[13]:.2f} ms, max {times[-1]:.2f} ms")
     assert statistics.median(killed) < 20
     assert statistics.median(released) < 20
 
@@ -400,7 +400,7 @@ def test_standbys_of_a_dead_leader_with_a_child_are_woken(path: Path, start: Cal
         first = election(path, "first")
         grant = await first.win()
         start(path, "second", "standby").says()
-        while not grant._lock._accepted:  # noqa: ASYNC110
+        while not grant._lock._accepted:
             await asyncio.sleep(0.01)
         if (child := os.fork()) == 0:
             open_still = [fd for fd in os.listdir("/proc/self/fd") if _is_socket_of(fd, path)]
@@ -545,7 +545,7 @@ def test_tokens_rise_past_a_lost_file_after_a_crash(path: Path, start: Callable[
     async def main() -> None:
         mine = election(path)
         waiting = asyncio.create_task(mine.win())
-        while mine._seen == 0:  # noqa: ASYNC110
+        while mine._seen == 0:
             await asyncio.sleep(0.005)
         path.unlink()
         leader.process.kill()

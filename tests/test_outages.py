@@ -68,7 +68,7 @@ async def test_an_ensemble_that_is_down_costs_no_cpu_and_is_found_within_a_secon
 
 async def turns(count: int, candidates: int, ensemble: Ensemble, *, seed: int) -> History:
     """Random kills, resignations and server restarts; after each of them somebody must lead again."""
-    chance, history, timeout = random.Random(seed), History(), 2.0  # noqa: S311 - repeatable, no secret
+    chance, history, timeout = random.Random(seed), History(), 2.0
     where = ensemble.where(f"/turns/{uuid.uuid4().hex}")
     names = iter(range(10**6))
     async with contextlib.AsyncExitStack() as stack:
@@ -105,7 +105,7 @@ async def turns(count: int, candidates: int, ensemble: Ensemble, *, seed: int) -
 
 @pytest.mark.timeout(400)
 async def test_a_hundred_turns(ensemble: Ensemble) -> None:
-    seed = random.randrange(10**6)  # noqa: S311 - named in the failure
+    seed = random.randrange(10**6)
     print(f"seed {seed}")
     history = await turns(100, 5, ensemble, seed=seed)
     assert len(history.terms()) > 100

@@ -94,7 +94,8 @@ def test_modules_that_say_what_is_public_say_the_truth() -> None:
 
 def top_level_names(tree: ast.Module) -> set[str]:
     names: set[str] = {"__version__"}
-    for node in [*tree.body, *(inner for node in tree.body if isinstance(node, ast.If) for inner in node.body)]:
+    guarded = [inner for each in tree.body if isinstance(each, ast.If) for inner in each.body]
+    for node in [*tree.body, *guarded]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):

@@ -107,7 +107,9 @@ async def test_the_aiohttp_context_runs(tmp_path: Path) -> None:
 
 
 def test_commands_and_exits_named_here_exist() -> None:
-    done = subprocess.run([sys.executable, "-m", "aioha", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "aioha", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
     listed = set(re.findall(r"^aioha (\w+)", README, flags=re.MULTILINE))
     assert listed == {"run", "status", "watch", "demo"}
     for command in listed:

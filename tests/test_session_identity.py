@@ -50,14 +50,13 @@ async def test_the_server_is_asked_for_the_same_session_at_every_attach_and_anot
             await server.answer()
         await server.reader.read(1)
 
-    async with fake(script) as address:
-        async with living(address) as (session, heard):
-            async with asyncio.timeout(BOUND):
-                while len(asked) < 4 or session.state is not SessionState.CONNECTED:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            assert asked == [0, 7, 7, 7]
-            assert session.id == 7
-            assert SessionState.EXPIRED not in heard.states
+    async with fake(script) as address, living(address) as (session, heard):
+        async with asyncio.timeout(BOUND):
+            while len(asked) < 4 or session.state is not SessionState.CONNECTED:
+                await asyncio.sleep(0.01)
+        assert asked == [0, 7, 7, 7]
+        assert session.id == 7
+        assert SessionState.EXPIRED not in heard.states
 
 
 async def test_a_connect_request_that_is_not_answered_once_does_not_change_the_session(ensemble: Ensemble) -> None:
@@ -70,7 +69,7 @@ async def test_a_connect_request_that_is_not_answered_once_does_not_change_the_s
             proxy.cut()
             await heard.until(SessionState.SUSPENDED, after=lost)
             async with asyncio.timeout(BOUND):
-                while proxy.accepted < 3:  # one ConnectRequest was given up, the next is under way  # noqa: ASYNC110
+                while proxy.accepted < 3:  # one ConnectRequest was given up, the next is under way
                     await asyncio.sleep(0.01)
             proxy.heal()
             again = await usable(session) - lost

@@ -22,7 +22,7 @@ CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, S
 
 async def until_listened_to(proxy: Proxy, count: int) -> None:
     async with asyncio.timeout(BOUND):
-        while proxy.accepted < count:  # noqa: ASYNC110 - a proxy announces nothing
+        while proxy.accepted < count:
             await asyncio.sleep(0.005)
 
 

@@ -165,7 +165,7 @@ async def test_what_happened_is_told_even_if_the_link_is_lost_between_two_parts_
             session._watches.armed(WatchKind.DATA, f"/{number:03}" + "x" * 800, lambda event, path: None)
         task = asyncio.create_task(session.run())
         async with asyncio.timeout(BOUND):
-            while len(asked_from) < 4:  # noqa: ASYNC110 - nothing announces it
+            while len(asked_from) < 4:
                 await asyncio.sleep(0.01)
         await session.close()
         await task
@@ -196,7 +196,7 @@ async def test_twenty_thousand_watches_are_set_again_in_requests_that_servers_ac
             for path in (paths[0], paths[count // 2], paths[-1]):
                 await other.send(requests.create(path, b""))
             async with asyncio.timeout(BOUND):
-                while len(told) < 3:  # noqa: ASYNC110 - one watch for all of them
+                while len(told) < 3:
                     await asyncio.sleep(0.01)
             assert told == [(CREATED, paths[0]), (CREATED, paths[count // 2]), (CREATED, paths[-1])]
 

@@ -1,0 +1,123 @@
+"""Replies that nobody expects: unknown error codes, unreadable frames, answers to nothing."""
+
+import asyncio
+import struct
+from collections.abc import Callable
+
+import pytest
+from aiozk import protocol
+from livesession import BOUND, Fake, Heard, fake, living, session_on, usable
+
+from aioha.session import SessionState
+from aioha.testing import Ensemble, Proxy
+from aioha.wire import requests
+from aioha.wire.connection import _decode_multi
+from aioha.wire.errors import ConnectionLoss, NodeExists, ResponseError
+
+pytestmark = pytest.mark.anyio
+
+RECONFIG_DISABLED = -123  # aiozk has no class for it
+
+
+async def test_an_error_code_that_aiozk_does_not_know_is_raised_and_not_printed(
+    zookeeper: Ensemble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with living(zookeeper.connect_string) as (session, heard):
+        request = protocol.ReconfigRequest(joining_servers="", leaving_servers="9", new_members="", config_id=-1)
+        with pytest.raises(ResponseError, match=f"ZooKeeper error {RECONFIG_DISABLED}") as raised:
+            await session.send(request)
+        assert getattr(raised.value, "code", None) == RECONFIG_DISABLED
+        await usable(session)
+        assert heard.states == [SessionState.CONNECTED]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unknown_code_inside_a_multi_is_not_printed_either(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = struct.pack(">i?ii", -1, False, -999, -999)
+    reply = _decode_multi(refused + struct.pack(">i?i", -1, True, -1))
+    failed = requests.failure(reply)
+    assert failed is not None
+    assert str(failed[1]) == "ZooKeeper error -999"
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_a_refused_multi_says_which_request_failed(zookeeper: Ensemble) -> None:
+    async with living(zookeeper.connect_string) as (session, _):
+        reply = await session.send(requests.multi(requests.check("/", -1), requests.create("/zookeeper", b"")))
+        failed = requests.failure(reply)
+        assert failed is not None
+        assert failed[0] == 1
+        assert isinstance(failed[1], NodeExists)
+
+
+def stat_too_short(xid: int) -> bytes:
+    return struct.pack(">iqi", xid, 1, 0) + b"short"
+
+
+def header_too_short(xid: int) -> bytes:
+    return struct.pack(">i", xid)
+
+
+def empty(xid: int) -> bytes:
+    return b""
+
+
+def not_asked_for(xid: int) -> bytes:
+    return struct.pack(">iqi", xid + 1, 1, 0)
+
+
+def event_of_nothing(xid: int) -> bytes:
+    return struct.pack(">iqi", -1, -1, 0) + struct.pack(">iii", 3, 3, 99) + b"/"
+
+
+@pytest.mark.parametrize("reply", [stat_too_short, header_too_short, empty, not_asked_for, event_of_nothing])
+async def test_a_frame_that_cannot_be_read_costs_the_connection_and_leaves_no_request_hanging(
+    reply: Callable[[int], bytes],
+) -> None:
+    async def script(server: Fake) -> None:
+        await server.greet()
+        while True:
+            xid, operation = struct.unpack_from(">ii", await server.request())
+            good = operation != protocol.ExistsRequest.opcode
+            server.say(struct.pack(">iqi", xid, 1, 0) if good else reply(xid))
+
+    async with fake(script) as address, living(address) as (session, heard):
+        begun = asyncio.get_running_loop().time()
+        first, second = session.send(requests.exists("/")), session.send(requests.ping())
+        for future in (first, second):
+            with pytest.raises(ConnectionLoss):
+                await asyncio.wait_for(future, 1.0)
+        await heard.until(SessionState.CONNECTED, after=await heard.until(SessionState.SUSPENDED, after=begun))
+        print(f"{reply.__name__}: {heard.session.why}")
+
+
+async def test_bytes_injected_into_the_stream_cost_the_connection_only(zookeeper: Ensemble) -> None:
+    with Proxy(zookeeper.servers[0].address) as proxy:
+        async with living(proxy.address) as (session, heard):
+            before = session.id
+            for noise in (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x00\x00\x00\x04nope", b"HTTP/1.1 500 \r\n\r\n"):
+                begun = asyncio.get_running_loop().time()
+                proxy.inject(noise)
+                await heard.until(SessionState.SUSPENDED, after=begun)
+                await heard.until(SessionState.CONNECTED, after=begun)
+                await usable(session)
+            assert session.id == before
+
+
+async def test_a_reply_that_nobody_waits_for_any_more_is_dropped_in_silence(zookeeper: Ensemble) -> None:
+    async with living(zookeeper.connect_string) as (session, heard):
+        for number in range(20):
+            request = session.send(requests.exists("/" if number % 2 else "/not-there"))
+            request.cancel()
+        await usable(session)
+        assert heard.states == [SessionState.CONNECTED]
+
+
+async def test_a_session_that_the_servers_do_not_know_is_expired_and_not_replaced(zookeeper: Ensemble) -> None:
+    session = session_on(zookeeper.connect_string)
+    session.id, session._password = 0x1234, bytes(16)
+    session.lease.attached(0.0, 6.0, created=False)
+    heard = Heard(session)
+    await asyncio.wait_for(session.run(), BOUND)
+    assert heard.states == [SessionState.EXPIRED]
+    assert session.id == 0x1234
