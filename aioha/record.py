@@ -2,7 +2,7 @@
 
 Only takeovers write it, so its version is what fences, and the zxid of its last change is the zxid at which the last
 term began: the token is not in here, it *is* that zxid (plus `token_base`, where tokens had to be lifted).
-Unknown fields are kept: a newer aioha may share the election.
+Unknown fields are kept: a newer aioha may share the election. What stands there is anybody's, and may be rubbish.
 """
 
 import base64
@@ -15,7 +15,7 @@ from typing import Any, cast
 __all__ = ["Record", "parse_record"]
 
 LARGEST = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
-DEEPEST = 20  # nesting of what is kept unread: more could be read here and be too deep to write elsewhere
+DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
 DAY = 86400.0
 _KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "token_base")
 
@@ -52,13 +52,11 @@ def parse_record(raw: bytes) -> Record:
     if not raw:
         return Record()
     try:
-        parsed: Any = json.loads(raw, parse_constant=_not_json, parse_float=_finite)
+        parsed: Any = json.loads(raw)
     except (ValueError, RecursionError):
         raise ValueError(f"not JSON: {raw[:40]!r}") from None
     if not isinstance(parsed, dict):
         raise ValueError(f"not a JSON object: {raw[:40]!r}")
-    if _is_deeper(parsed, DEEPEST):
-        raise ValueError(f"nested more than {DEEPEST} deep: {raw[:40]!r}")
     fields = cast("dict[str, Any]", parsed)
     number = _field(fields, "number", int, 0)
     stop_grace = _field(fields, "stop_grace", (int, float), 0.0)
@@ -76,32 +74,25 @@ def parse_record(raw: bytes) -> Record:
         _read_data(fields),
         float(stop_grace),
         token_base,
-        {key: value for key, value in fields.items() if key not in _KNOWN},
+        {key: value for key, value in fields.items() if key not in _KNOWN and _can_be_kept(value, DEEPEST)},
     )
 
 
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
     value = fields.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r:.60}")
+        raise ValueError(f"{name} is of type {type(value).__name__}")
     return value
 
 
-def _not_json(constant: str) -> Any:
-    """NaN and Infinity: Python reads and writes them, nobody else does."""
-    raise ValueError(constant)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _not_json(text)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
+def _can_be_kept(value: Any, levels: int) -> bool:
+    """Whether others can read it when we have written it: Python alone writes NaN and Infinity."""
+    if isinstance(value, float):
+        return math.isfinite(value)
     if not isinstance(value, dict | list):
-        return False
-    inner = cast("list[Any]", list(value.values()) if isinstance(value, dict) else value)
-    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
+        return True
+    inside = list(cast("dict[str, Any]", value).values()) if isinstance(value, dict) else cast("list[Any]", value)
+    return levels > 0 and all(_can_be_kept(each, levels - 1) for each in inside)
 
 
 def _data_fields(data: bytes) -> dict[str, str]:

@@ -189,6 +189,9 @@ class ZooKeeperSession:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
         except SessionFailed as failure:
             self._die(SessionState.FAILED, str(failure))
+        finally:
+            if self._connection is not None:  # cancelled just when a server had accepted: nobody beats on it
+                self._connection.abort("session given up")
 
     async def close(self) -> None:
         """End the session: its ephemeral nodes go at once if a server is attached, else when it expires. Bounded."""

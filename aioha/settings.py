@@ -119,15 +119,21 @@ class Settings:
         _check_duration("takeover_delay", self.takeover_delay)
         _check_duration("connect_timeout", self.connect_timeout, above=0.0, infinite=True)
         _check_type("record", self.record, bool, "True or False")
+        self._check_token_floor()
+        if self.acl is not None and (isinstance(self.acl, str | bytes) or not isinstance(self.acl, Sequence)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"acl: must be a sequence of aiozk.ACL, got {type(self.acl).__name__}")
+        if not callable(self.clock):
+            raise ValueError(f"clock: must be a function that returns seconds, got {type(self.clock).__name__}")
+        self._check_relations()
+
+    def _check_token_floor(self) -> None:
         _check_type("token_floor", self.token_floor, int, "an integer")
         if self.token_floor < 0:
             raise ValueError(f"token_floor: must not be negative, got {self.token_floor}")
         if self.token_floor >= LARGEST_TOKEN:
             raise ValueError(f"token_floor: must be less than {LARGEST_TOKEN}: tokens are signed 64-bit numbers")
-        if self.acl is not None and (isinstance(self.acl, str | bytes) or not isinstance(self.acl, Sequence)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"acl: must be a sequence of aiozk.ACL, got {type(self.acl).__name__}")
-        if not callable(self.clock):
-            raise ValueError(f"clock: must be a function that returns seconds, got {type(self.clock).__name__}")
+
+    def _check_relations(self) -> None:
         if self.stop_grace is not None:
             _check_duration("stop_grace", self.stop_grace)
             if self.stop_grace > self.session_timeout * GRACE_SHARE:

@@ -192,8 +192,10 @@ def _parse_local(rest: str) -> Where:
         if name.endswith("/") or "\0" in name:
             raise ValueError(f"where: local: {_shown(name)} must name a lock file, not a directory")
     elif not _LOCAL_NAME.fullmatch(name):
+        user, colon, _ = name.partition(":")  # of credentials, perhaps
+        shown = repr(f"{user}:...") if colon else _shown(name)
         raise ValueError(
-            f"where: local: {_shown(name)}: a name has 1 to 200 letters, digits, '_', '-' and '.'; or give an absolute path"
+            f"where: local: {shown}: a name has 1 to 200 letters, digits, '_', '-' and '.'; or give an absolute path"
         )
     return Where("local", name, options=_parse_options(query))
 

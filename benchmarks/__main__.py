@@ -41,9 +41,9 @@ class Plan:
     def of(cls, given: argparse.Namespace) -> "Plan":
         quick = given.quick
         stores = given.stores or (["local", "zookeeper-3"] if quick else list(STORES))
-        runs = given.runs or (12 if quick else 100)
-        many = given.turns or (10 if quick else 300)
-        return cls(given.scenario or SCENARIOS, stores, given.systems, runs, max(2, runs // 8), many, 4.0 if quick else 30.0)
+        runs = given.runs or (10 if quick else 100)
+        many = given.turns or (6 if quick else 300)
+        return cls(given.scenario or SCENARIOS, stores, given.systems, runs, max(2, runs // 8), many, 3.0 if quick else 30.0)
 
     def systems_on(self, store: Store) -> list[System]:
         return [

@@ -5,11 +5,10 @@ Every wait is bounded, every process is ended by its own pid, and one that loses
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,21 +64,27 @@ class Candidate:
         self._reader: asyncio.Task[None] | None = None
 
     @property
+    def ended(self) -> int | None:
+        """How the process has ended, if it has and we did not kill it."""
+        return None if self._process is None or self.killed is not None else self._process.returncode
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
     async def start(self) -> None:
         crew = self._crew
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"benchmarks.systems.{crew.system.program}", *crew.system.flags),
-            *(self.servers, crew.path, str(crew.timeout), self.who),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=None if os.environ.get("BENCHMARK_STDERR") else DEVNULL,
-            cwd=ROOT,
-            start_new_session=True,  # Ctrl-C is for the harness, which then ends them in order
-        )
+        with crew.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", f"benchmarks.systems.{crew.system.program}", *crew.system.flags),
+                *(self.servers, crew.path, str(crew.timeout), self.who),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                cwd=ROOT,
+                start_new_session=True,  # Ctrl-C is for the harness, which then ends them in order
+            )
         self._reader = asyncio.create_task(self._read(self._process))
 
     def resign(self) -> None:
@@ -138,6 +143,7 @@ class Crew:
         self.candidates: dict[str, Candidate] = {}
         self.said: list[Said] = []
         self.dead: list[Candidate] = []
+        self.log = directory / f"{Crew.serial}.log"
         self._servers = servers
         self._bell = asyncio.Event()
 
@@ -174,8 +180,7 @@ class Crew:
             try:
                 await asyncio.wait_for(bell.wait(), max(0.0, due - time.monotonic()))
             except TimeoutError:
-                heard = [f"{said.event} {said.who}" for said in self.said[-8:]]
-                raise TimeoutError(f"{self.system.name}: no {event} of {who or 'anybody'} in {bound:g} s: {heard}") from None
+                raise TimeoutError(self._diagnosis(f"no {event} of {who or 'anybody'} in {bound:g} s")) from None
 
     @property
     def leading(self) -> str | None:
@@ -202,6 +207,12 @@ class Crew:
         began = await candidate.kill()
         self.dead.append(candidate)
         return began
+
+    def _diagnosis(self, what: str) -> str:
+        heard = ", ".join(f"{said.event} {said.who}" for said in self.said[-12:])
+        ended = ", ".join(f"{each.who} ({each.ended})" for each in self.candidates.values() if each.ended is not None)
+        log = "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-12:])
+        return f"{self.system.name}: {what}; heard {heard}; ended by themselves: {ended or 'none'}; their log ends:\n{log}"
 
     def hear(self, said: Said) -> None:
         self.said.append(said)

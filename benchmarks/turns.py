@@ -95,6 +95,7 @@ async def _turn(store: Store, crew: Crew, fault: str) -> None:
             leader.resign()
         if victim is not None:
             await crew.add(victim.who)
+            await crew.until("UP", BOUND, who=victim.who, since=mark)
         await crew.until("LEAD", BOUND, since=mark)
     finally:
         if restart is not None:

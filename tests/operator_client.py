@@ -11,7 +11,7 @@ logging.getLogger("kazoo").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
-def operator(servers: str, **options: object) -> Generator[Any]:
+def operator(servers: str, **options: Any) -> Generator[Any]:
     client = KazooClient(servers, **options)
     client.start(timeout=10)
     try:

@@ -683,6 +683,18 @@ def test_what_was_acknowledged_on_a_lost_connection_proves_nothing() -> None:
     assert anchor.sent == 109.0
 
 
+def test_a_lease_is_counted_from_the_sending_of_a_and_the_gap_from_its_reply() -> None:
+    """A reply may take its time: the touch was noted, and may have been relayed, long before it came."""
+    lease = Lease(tick=2.0)  # a gap of 1.1 s
+    lease.attached(100.0, 10.0, created=True)
+    lease.acknowledged(101.0, 103.0)
+    too_early, in_time = lease.anchor(104.09), lease.anchor(104.11)
+    assert too_early is not None
+    assert in_time is not None
+    assert (too_early.sent, too_early.needs_relay) == (100.0, False)
+    assert (in_time.sent, in_time.needs_relay) == (101.0, True)
+
+
 def test_the_smallest_timeout_ever_granted_counts() -> None:
     lease = Lease()
     for timeout, smallest in ((10.0, 10.0), (4.0, 4.0), (6.0, 4.0)):

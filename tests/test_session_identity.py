@@ -115,7 +115,9 @@ async def test_a_moved_session_refutes_nobody_who_rests_on_it(ensemble: Ensemble
         assert refuted == []
 
 
-async def test_a_server_that_thaws_and_answers_an_abandoned_connect_request_late_leaves_us_usable(ensemble: Ensemble) -> None:
+async def test_a_server_that_thaws_and_answers_an_abandoned_connect_request_late_leaves_us_usable(
+    ensemble: Ensemble,
+) -> None:
     slow, other = ensemble.followers()
     async with living(other.address, 6.0) as (session, heard):
         before, path = session.id, new_path()

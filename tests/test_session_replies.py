@@ -12,7 +12,7 @@ from aioha.session import SessionState
 from aioha.testing import Ensemble, Proxy
 from aioha.wire import requests
 from aioha.wire.connection import _decode_multi
-from aioha.wire.errors import ConnectionLoss, NodeExists, ResponseError
+from aioha.wire.errors import ConnectionLoss, NodeExists, NoNode, ResponseError
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ async def test_an_error_code_that_aiozk_does_not_know_is_raised_and_not_printed(
     zookeeper: Ensemble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with living(zookeeper.connect_string) as (session, heard):
-        request = protocol.ReconfigRequest(joining_servers="", leaving_servers="9", new_members="", config_id=-1)
+        request = protocol.ReconfigRequest(joining_servers="", leaving_servers="9", new_members="", current_config_id=-1)
         with pytest.raises(ResponseError, match=f"ZooKeeper error {RECONFIG_DISABLED}") as raised:
             await session.send(request)
         assert getattr(raised.value, "code", None) == RECONFIG_DISABLED
@@ -111,6 +111,40 @@ async def test_a_reply_that_nobody_waits_for_any_more_is_dropped_in_silence(zook
             request.cancel()
         await usable(session)
         assert heard.states == [SessionState.CONNECTED]
+
+
+async def test_a_server_with_a_long_queue_to_answer_is_not_taken_for_silent() -> None:
+    """Else a burst of requests loses its own connection: the last ones wait for longer than a heartbeat may."""
+
+    async def script(server: Fake) -> None:
+        await server.greet(timeout=3.0)  # silence: 0.5 s
+        while True:
+            xid, operation = struct.unpack_from(">ii", await server.request())
+            if operation == protocol.ExistsRequest.opcode:
+                await asyncio.sleep(0.1)
+            server.say(struct.pack(">iqi", xid, 1, -101 if operation == protocol.ExistsRequest.opcode else 0))
+
+    async with fake(script) as address, living(address, 3.0) as (session, heard):
+        replies = [session.send(requests.exists("/")) for _ in range(20)]
+        await asyncio.wait_for(asyncio.wait(replies), BOUND)
+        assert all(isinstance(reply.exception(), NoNode) for reply in replies)
+        assert heard.states == [SessionState.CONNECTED]
+
+
+async def test_a_server_that_stops_answering_amid_a_long_queue_is_left() -> None:
+    async def script(server: Fake) -> None:
+        await server.greet(timeout=3.0)
+        for _ in range(10):
+            await server.answer(-101)
+        await server.reader.read()
+        await asyncio.sleep(BOUND)
+
+    async with fake(script) as address, living(address, 3.0) as (session, heard):
+        begun = asyncio.get_running_loop().time()
+        replies = [session.send(requests.exists("/")) for _ in range(20)]
+        await heard.until(SessionState.SUSPENDED, after=begun)
+        assert asyncio.get_running_loop().time() - begun < 3.0 / 3
+        assert sum(isinstance(reply.exception(), ConnectionLoss) for reply in replies) >= 10
 
 
 async def test_a_session_that_the_servers_do_not_know_is_expired_and_not_replaced(zookeeper: Ensemble) -> None:

@@ -30,8 +30,10 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-@pytest.mark.parametrize("run", range(3))
-async def test_after_the_connected_server_is_killed_the_session_is_usable_again_at_once(ensemble: Ensemble, run: int) -> None:
+@pytest.mark.parametrize("run", range(2))
+async def test_after_the_connected_server_is_killed_the_session_is_usable_again_at_once(
+    ensemble: Ensemble, run: int
+) -> None:
     victim = ensemble.followers()[run % 2]
     async with living(begin_with(victim, ensemble), 6.0) as (session, heard):
         before = session.id
@@ -50,8 +52,7 @@ async def test_after_the_connected_server_is_killed_the_session_is_usable_again_
         assert heard.states == [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED]
 
 
-@pytest.mark.parametrize("run", range(2))
-async def test_the_ensembles_leader_killed_costs_one_election(ensemble: Ensemble, run: int) -> None:
+async def test_the_ensembles_leader_killed_costs_one_election(ensemble: Ensemble) -> None:
     victim = ensemble.leader()
     async with living(begin_with(victim, ensemble), 6.0) as (session, _):
         before, killed = session.id, now()
@@ -147,7 +148,10 @@ async def test_all_servers_killed_for_ten_seconds_cost_neither_the_session_nor_t
         await ensemble.ready()
         back = now()
         again = await usable(session)
-        print(f"all down 10 s: CPU {share:.2%}, usable {again - back:+.2f} s after all serve, {again - started:.2f} s after start")
+        print(
+            f"all down 10 s: CPU {share:.2%}, usable {again - back:+.2f} s after all serve, "
+            f"{again - started:.2f} s after their start"
+        )
         assert share < 0.02
         assert again - back < 0.6
         assert session.id == before

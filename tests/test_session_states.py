@@ -1,6 +1,7 @@
 """What a session says of itself, in every state: listeners, requests while down, closing, and a loop that was blocked."""
 
 import asyncio
+import struct
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from aioha.clock import boottime
 from aioha.heartbeat import Stake
 from aioha.host import Host
 from aioha.session import NotAttached, SessionState, ZooKeeperSession
-from aioha.testing import Ensemble, Proxy, no_leaks
+from aioha.testing import Ensemble, Op, Proxy, no_leaks
 from aioha.wire import requests
 from aioha.wire.errors import NoNode, SessionExpired
 
@@ -153,7 +154,10 @@ async def failed(proxy: Proxy, session: ZooKeeperSession, heard: Heard) -> None:
     ],
 )
 async def test_close_is_bounded_in_every_state_and_nothing_goes_on_after_it(
-    zookeeper: Ensemble, bring_about: Callable[[Proxy, ZooKeeperSession, Heard], "asyncio.Future[None]"], bound: float, end: SessionState
+    zookeeper: Ensemble,
+    bring_about: Callable[[Proxy, ZooKeeperSession, Heard], "asyncio.Future[None]"],
+    bound: float,
+    end: SessionState,
 ) -> None:
     async with no_leaks():
         with Proxy(zookeeper.servers[0].address) as proxy:
@@ -211,29 +215,36 @@ async def test_a_loop_blocked_for_longer_hears_at_once_that_the_session_has_expi
         assert expired < 0.5
 
 
-async def test_the_first_proof_for_a_stake_begins_at_once_even_during_a_heartbeat() -> None:
-    asked: list[int] = []
-    held = asyncio.Event()
+async def test_the_first_proof_for_a_stake_begins_at_once_even_if_it_comes_during_a_heartbeat() -> None:
+    beating, staked = asyncio.Event(), asyncio.Event()
+    proof: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def script(server: Fake) -> None:
-        await server.greet(timeout=60.0)
-        asked.append(await server.answer())  # a ping
-        await held.wait()
-        while True:
-            asked.append(await server.answer(body=b"\xff\xff\xff\xff\x01\xff\xff\xff\xff"))
+        await server.greet(timeout=60.0)  # the next heartbeat is due after 7.5 s
+        ping = await server.request()
+        beating.set()
+        await staked.wait()
+        server.say(ping[:4] + struct.pack(">qi", 1, 0))
+        proof.set_result(await server.answer())
 
     async with fake(script) as address, living(address, 60.0) as (session, _):
-        original = session.heartbeat._one
+        await asyncio.wait_for(beating.wait(), BOUND)
+        session.heartbeat.hold(Stake("/", [requests.check("/", -1)], lambda error: None))
+        staked.set()
+        assert await asyncio.wait_for(proof, 1.0) == Op.MULTI
 
-        async def one(connection: object) -> None:
-            if not held.is_set():
-                session.heartbeat.hold(Stake("/", [requests.check("/", -1)], lambda error: None))
-            await original(connection)  # type: ignore[arg-type]
-            held.set()
 
-        session.heartbeat._one = one  # type: ignore[method-assign]
-        session.heartbeat._hurry.set()
-        await asyncio.wait_for(held.wait(), BOUND)
+async def test_a_session_cancelled_in_the_moment_of_its_attach_leaves_no_connection(zookeeper: Ensemble) -> None:
+    async with no_leaks():
+        session = session_on(zookeeper.connect_string)
+        task = asyncio.create_task(session.run())
+
+        def give_up() -> None:
+            task.cancel()
+
+        session.subscribe(give_up)
+        await asyncio.wait({task}, timeout=BOUND)
+        assert task.cancelled()
 
 
 async def test_a_host_whose_start_is_cancelled_leaves_no_task() -> None:

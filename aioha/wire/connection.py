@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._greeting: asyncio.Future[Greeting] | None = None
         self._greeting_sent = 0.0
         self._pending: deque[_Pending] = deque()
+        self._answered = float("-inf")  # when the oldest request in flight was answered the last time
         self._xid = 0
 
     # ------------------------------------------------------------------ asking
@@ -115,8 +116,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def unanswered_since(self) -> float | None:
-        """When the oldest request in flight was sent."""
-        return self._pending[0].sent if self._pending else None
+        """Since when the server has owed us an answer; counted from its last one while a long queue is being answered."""
+        return max(self._pending[0].sent, self._answered) if self._pending else None
 
     def abort(self, reason: str) -> None:
         """Drop the connection now. What is in flight fails with `ConnectionLoss`."""
@@ -198,6 +199,7 @@ class Connection(asyncio.Protocol):
     def _pop(self, xid: int) -> _Pending:
         """The request that a reply belongs to: the oldest one. (Pings and authentication may overtake.)"""
         if self._pending and self._pending[0].xid == xid:
+            self._answered = self._clock()
             return self._pending.popleft()
         overtaking = next((each for each in self._pending if each.xid == xid < 0), None)
         if overtaking is None:

@@ -115,6 +115,8 @@ def _reason(error: OSError) -> str:
     """`[Errno 111] Connect call failed ('127.0.0.1', 1)` says the same in three ways."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        return "connection closed by the server"  # before we even looked
     if error.errno and error.strerror and "connect" in error.strerror.lower():  # asyncio puts the address there
         return os.strerror(error.errno).lower()
     return (error.strerror or str(error) or type(error).__name__).lower()
