@@ -1,6 +1,6 @@
 """aioha: exactly one copy of an asyncio service works, and the others stand by.
 
-    async with Elector("zk://zk1,zk2,zk3/master/billing", work) as elector: ...
+async with Elector("zk://zk1,zk2,zk3/master/billing", work) as elector: ...
 """
 
 import typing

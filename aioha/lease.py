@@ -31,7 +31,7 @@ TICK_SLACK = 0.1  # seconds; half a tick is when the server *means* to ask, a bu
 
 def gap_for(timeout: float, tick: float | None) -> float:
     """Seconds between a's reply and b's sending."""
-    return timeout * UNKNOWN_TICK_GAP if tick is None else min(tick / 2 + TICK_SLACK, timeout * UNKNOWN_TICK_GAP * 2)
+    return timeout * UNKNOWN_TICK_GAP if tick is None else tick / 2 + TICK_SLACK
 
 
 @dataclass(frozen=True, slots=True)

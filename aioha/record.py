@@ -89,9 +89,9 @@ def _can_be_kept(value: Any, levels: int) -> bool:
     """Whether others can read it when we have written it: Python alone writes NaN and Infinity."""
     if isinstance(value, float):
         return math.isfinite(value)
-    if not isinstance(value, dict | list):
+    inside: Any = value.values() if hasattr(value, "values") else value
+    if isinstance(value, str) or not hasattr(inside, "__iter__"):
         return True
-    inside = list(cast("dict[str, Any]", value).values()) if isinstance(value, dict) else cast("list[Any]", value)
     return levels > 0 and all(_can_be_kept(each, levels - 1) for each in inside)
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
-from .clock import Clock, boottime
+from .clock import Clock
 from .elections.zookeeper import EphemeralElection, sessions_for
 from .elector import Elector, Work
 from .errors import ElectionError
@@ -15,6 +15,16 @@ from .where import parse, path_of
 __all__ = ["Session"]
 
 
+class SessionOptions(TypedDict, total=False):
+    """Keyword arguments of `Session`: the options that belong to a session, with the defaults of `Settings`."""
+
+    session_timeout: float
+    connect_timeout: float
+    tick: float | None
+    lease: Literal["quorum", "ping"]
+    clock: Clock
+
+
 class Session:
     """A ZooKeeper session that electors share, as an async context manager.
 
@@ -22,29 +32,16 @@ class Session:
     `connect_timeout`, or `SessionFailed`. The electors must have left their blocks before this one ends.
     """
 
-    def __init__(
-        self,
-        where: str,
-        *,
-        session_timeout: float = 10.0,
-        connect_timeout: float = 30.0,
-        tick: float | None = None,
-        lease: Literal["quorum", "ping"] = "quorum",
-        clock: Clock = boottime,
-    ) -> None:
+    def __init__(self, where: str, **options: Unpack[SessionOptions]) -> None:
         self._where = parse(where, path_required=False)
         if self._where.is_local or self._where.path != "/":
             raise ValueError(f"where: a shared session takes servers without a path, zk://host1,host2; got {self._where}")
-        given: Options = {
-            "session_timeout": session_timeout,
-            "connect_timeout": connect_timeout,
-            "tick": tick,
-            "lease": lease,
-            "clock": clock,
-        }
-        read = Settings.read(self._where.options)
-        self._settings = Settings.of(given, read)
-        self._given: Options = {**given, **read}
+        written = {**Settings.read(self._where.options), **options}
+        strange = sorted(set(written) - set(SessionOptions.__annotations__))
+        if strange:
+            raise ValueError(f"{strange[0]}: belongs to an elector, not to the session that electors share")
+        self._given = cast("Options", written)
+        self._settings = Settings.of(self._given)
         self._sessions = sessions_for(self._where, self._settings)
         self._paths: set[str] = set()
 
@@ -86,7 +83,7 @@ class Session:
 
         Raises `ValueError`, and `ElectionError` for a second elector on one path: they would share their nodes.
         """
-        taken = sorted(set(options) & set(self._given))
+        taken = sorted(set(options) & set(SessionOptions.__annotations__))
         if taken:
             raise ValueError(f"{taken[0]}: belongs to the session that the electors share, not to one elector")
         path = path_of(path)

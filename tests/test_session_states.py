@@ -203,11 +203,11 @@ async def test_a_loop_blocked_for_less_than_the_session_timeout_costs_nothing(en
 
 @pytest.mark.parametrize("stakes", [0, 1])
 async def test_a_loop_blocked_for_longer_hears_at_once_that_the_session_has_expired(ensemble: Ensemble, stakes: int) -> None:
-    async with living(ensemble.connect_string, 2.0) as (session, heard):
+    async with living(ensemble.connect_string, 1.2) as (session, heard):
         for _ in range(stakes):
             session.heartbeat.hold(Stake("/", [requests.check("/", -1)], lambda error: None))
             await asyncio.wait_for(session.heartbeat.next_proof(), BOUND)
-        time.sleep(2.0 + 4 * 0.2 + 0.5)
+        time.sleep(1.2 + 4 * 0.2 + 0.3)
         woke = asyncio.get_running_loop().time()
         assert session.lease.deadline < boottime()
         expired = await heard.until(SessionState.EXPIRED) - woke

@@ -4,13 +4,15 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as calmness
 from hypothesis import strategies as st
 
 from aioha import Elector, SessionFailed
 from aioha.settings import DEFAULT_GRACE_SHARE, GRACE_SHARE, Settings
 from aioha.where import parse
 
+calm = calmness(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 DURATIONS = ["session_timeout", "stop_grace", "takeover_delay", "connect_timeout", "tick"]
 
 
@@ -143,6 +145,7 @@ def test_a_value_of_the_wrong_kind_is_named(options: dict[str, Any], said: list[
     assert all(part in message for part in said)
 
 
+@calm
 @given(
     st.fixed_dictionaries(
         {},
@@ -181,6 +184,7 @@ def test_a_session_timeout_is_at_least_two_ticks() -> None:
     assert "10.2 s" in message
 
 
+@calm
 @given(st.floats(0.001, 1000), st.floats(0, 1000), st.floats(0.001, 1000))
 def test_durations_that_do_not_fit_together_are_refused_with_both_numbers(timeout: float, grace: float, tick: float) -> None:
     fits = grace <= timeout / 4 and tick <= timeout / 2
@@ -208,6 +212,7 @@ def test_stop_grace_must_fit_what_the_servers_granted() -> None:
         assert number in message
 
 
+@calm
 @given(st.floats(0.01, 10000))
 def test_stop_grace_is_a_tenth_of_what_was_granted_unless_told(timeout: float) -> None:
     assert Settings().grace_within(timeout) == pytest.approx(timeout / 10)

@@ -5,12 +5,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from aioha.where import DEFAULT_PORT, Server, Where, parse, path_of
 
 NAME = string.ascii_letters + string.digits
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 
 
 # ---------------------------------------------------------------------- what it may look like
@@ -182,6 +183,7 @@ def test_a_path_by_itself_is_held_to_the_same_rules() -> None:
         path_of(not_text)
 
 
+@calm
 @given(st.text(max_size=60))
 @example("zk://[")
 @example("zk://a:" + "9" * 5000 + "/x")
@@ -226,17 +228,20 @@ wheres = st.builds(
 )
 
 
+@calm
 @given(wheres)
 def test_an_ensemble_survives_being_written_and_read(where: Where) -> None:
     assert parse(str(where)) == where
 
 
+@calm
 @given(st.text(NAME + "_", min_size=1, max_size=1), st.text(NAME + "._-", max_size=20), options)
 def test_this_host_survives_being_written_and_read(first: str, rest: str, given_options: dict[str, str]) -> None:
     where = Where("local", first + rest, options=given_options)
     assert parse(str(where)) == where
 
 
+@calm
 @given(wheres, anything.filter(bool), anything)
 def test_credentials_survive_when_they_are_encoded(where: Where, user: str, password: str) -> None:
     text = str(where).replace("zk://", f"zk://{quote(user, safe='')}:{quote(password, safe='')}@", 1)
@@ -317,6 +322,7 @@ def assert_not_shown(text: str, core: str) -> None:
             assert result.credentials is not None
 
 
+@calm
 @given(st.sampled_from(PLACES), passwords())
 @example("zk://me:{}@zk1/a", ("abcdef/ghijkl?x", "ghijkl"))
 @example("zk://me:{}@zk1/a", ("1/secrets?x=y", "secrets"))  # as if it were a port, a path and an option
@@ -328,6 +334,7 @@ def test_a_password_is_never_shown(place: str, password: tuple[str, str]) -> Non
     assert_not_shown(place.format(written), core)
 
 
+@calm
 @given(st.sampled_from(WITHOUT_HOST), cores, st.text("%:#&= ", max_size=3))
 def test_a_password_is_not_shown_where_its_host_was_forgotten(place: str, core: str, special: str) -> None:
     assert_not_shown(place.format(core + special), core)

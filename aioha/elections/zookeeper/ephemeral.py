@@ -269,7 +269,7 @@ class EphemeralElection:
         if ledger is None:
             return None
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        base = max(ledger.record.token_base, self._highest - session.zxid)
+        base = max(ledger.record.token_base, max(self._highest, ledger.ended) - session.zxid)
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         grace = self._settings.grace_within(session.timeout)
         return ledger.record.successor(self._settings.identity, data, grace, base)
