@@ -9,7 +9,6 @@ from kazoo.security import make_acl, make_digest_acl
 from operator_client import operator
 
 from aioha import Elector, LayoutMismatch, LeadershipLost, Session, SessionFailed, Term, TermEnded
-from aioha.settings import Options
 from aioha.testing import Ensemble, Op, Proxy
 
 BOUND = 20.0
