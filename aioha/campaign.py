@@ -54,6 +54,7 @@ class Campaign:
         self._grant: Grant | None = None  # elected, and not released yet
         self._resignation = asyncio.Event()  # asked for before the work began
         self._gone = asyncio.Event()
+        self._left = asyncio.Event()
 
     # ------------------------------------------------------------------ the block
 
@@ -69,6 +70,7 @@ class Campaign:
             candidacy.happened(Event.WITHDRAW)
             candidacy.end(self, resigned=False)
             self._gone.set()
+            self._left.set()
             raise
         # From here to the body there is no await: what was true at the last look at the clock is still true.
         tenure = self._tenure = Tenure(grant, self.task, candidacy.place, candidacy.clock, candidacy.happened)
@@ -83,6 +85,7 @@ class Campaign:
         interrupted = await self._release(self._grant)
         self._candidacy.happened(Event.LEFT)
         self._candidacy.end(self, resigned=isinstance(ending, LeadershipResigned))
+        self._left.set()
         if interrupted is not None:
             raise interrupted
         if ending is None or (cancelled_by_others and isinstance(error, asyncio.CancelledError)):
@@ -114,6 +117,10 @@ class Campaign:
     async def gone(self) -> None:
         """Wait until the store knows that the term is over."""
         await self._gone.wait()
+
+    async def left(self) -> None:
+        """Wait until the block has been left; its release may still be under way."""
+        await self._left.wait()
 
     # ------------------------------------------------------------------ being elected
 
@@ -147,8 +154,7 @@ class Campaign:
             finally:
                 for wait in waits:
                     wait.cancel()
-        if not self._resignation.is_set():
-            await grant.ready()
+        await grant.ready(self._resignation)
 
     # ------------------------------------------------------------------ leaving
 

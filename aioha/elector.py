@@ -73,6 +73,7 @@ class Elector:
         self._yields = False  # we resigned: the others go first
         self._owner: asyncio.Task[Any] | None = None  # the task of the block, to be cancelled if the work fails
         self._owner_cancelled = False
+        self._leaver: asyncio.Task[Any] | None = None  # the task that leaves the block
         self._background: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._releases: set[asyncio.Future[None]] = set()
@@ -86,7 +87,7 @@ class Elector:
         if self._open:
             raise ElectionError(f"{self.place}: this elector is in use; make another one")
         await self.election.open()
-        self._open = True
+        self._open, self._failure = True, None
         if self._work is not None:
             self._owner = asyncio.current_task()
             self._background = asyncio.create_task(self._run_work(self._work), name=f"aioha work of {self.place}")
@@ -96,6 +97,7 @@ class Elector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         owner, self._owner = self._owner, None
+        self._leaver = asyncio.current_task()
         interrupted = await self._stop_background()
         closing = asyncio.ensure_future(self._close())
         interrupted = await finish(closing, float("inf")) or interrupted
@@ -147,6 +149,9 @@ class Elector:
 
         Returns what the work returns; raises what it raises, unwrapped.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         while True:
             campaign = Campaign(self)
             try:
@@ -155,6 +160,8 @@ class Elector:
             except TermEnded as ended:
                 if ended is not campaign.raised:
                     raise
+                if task.cancelling() > cancels:  # somebody wants us to end, and the work took that for the term's end
+                    raise asyncio.CancelledError from None
                 if isinstance(ended, LeadershipLost):  # as all others may have lost something now: do not come in step
                     await asyncio.sleep(random.uniform(0, self._settings.session_timeout * JITTER_SHARE))
 
@@ -218,6 +225,14 @@ class Elector:
             begun = self.clock()
             try:
                 await self.lead(work)
+            except asyncio.CancelledError as cancellation:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                error = ElectionError(f"{self.place}: the work ended as cancelled, and nobody had cancelled it")
+                error.__cause__ = cancellation
+                self._takes_failure(error)
+                return
             except Exception as error:  # noqa: BLE001 - whatever the work raises is its failure
                 if not self._takes_failure(error):
                     return
@@ -256,11 +271,15 @@ class Elector:
 
     async def _close(self) -> None:
         self._open = False
+        campaign = self._campaign
+        if campaign is not None and campaign.task is not None and campaign.task is not self._leaver:
+            campaign.task.cancel("the elector's block ends")  # by hand, in another task: its work ends first
+            await campaign.left()
         if self._releases:
-            _, unfinished = await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
-            for release in unfinished:
-                release.cancel()
+            await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
         await self.election.close()
+        if self._releases:  # with the session gone there is nothing left to release
+            await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
 
     def _check_open(self) -> None:
         if not self._open:

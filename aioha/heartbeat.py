@@ -64,6 +64,7 @@ class Heartbeat:
     def drop(self, stake: Stake) -> None:
         if stake in self._stakes:
             self._stakes.remove(stake)
+            self._hurry.set()  # a beat that it spoilt has proved nothing for the others
 
     async def run(self, connection: Connection) -> None:
         """Beat until the connection is lost; drops it when it falls silent."""
@@ -91,7 +92,7 @@ class Heartbeat:
         reply = await asyncio.shield(write)
         if anchor is not None and requests.failure(reply) is None:
             if anchor.needs_relay:
-                await connection.send(requests.sync(path))
+                await _sent(connection, requests.sync(path))
             if connection.lost is None:
                 self._lease.proved(anchor)
                 proofs, self._proofs = self._proofs, []
@@ -101,9 +102,9 @@ class Heartbeat:
         return reply
 
     def next_proof(self) -> "asyncio.Future[None]":
-        """Done when the lease has been proved anew."""
+        """Done when the lease has been proved anew; to be cancelled by who waits no longer."""
         proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._proofs.append(proof)
+        self._proofs = [*(each for each in self._proofs if not each.done()), proof]
         return proof
 
     async def _beat(self, connection: Connection) -> None:
@@ -163,3 +164,11 @@ class Heartbeat:
             await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurry.cancel()
+
+
+async def _sent(connection: Connection, request: requests.Request) -> Any:
+    """A connection that is lost before the request leaves is the same as one lost after it."""
+    try:
+        return await connection.send(request)
+    except ConnectionError:
+        raise ConnectionLoss from None

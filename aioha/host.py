@@ -78,7 +78,8 @@ async def finish(work: "asyncio.Future[Any]", bound: float) -> asyncio.Cancelled
     interrupted: asyncio.CancelledError | None = None
     while not work.done() and (left := until - loop.time()) > 0:
         try:
-            await asyncio.wait({work}, timeout=None if left == float("inf") else left)
+            with anyio.CancelScope(shield=True):  # a cancelled scope around us would cancel each wait at once
+                await asyncio.wait({work}, timeout=None if left == float("inf") else left)
         except asyncio.CancelledError as cancellation:
             interrupted = cancellation
     with contextlib.suppress(asyncio.CancelledError):

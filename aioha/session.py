@@ -12,13 +12,11 @@ takes a new `ZooKeeperSession`.
 import asyncio
 import functools
 import logging
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-import anyio
-
+from .attach import LONGEST_PAUSE, Attacher, longer
 from .clock import Clock
 from .errors import SessionFailed
 from .heartbeat import Heartbeat
@@ -26,20 +24,16 @@ from .lease import Lease
 from .where import Server
 from .wire import requests
 from .wire.connection import Connection, Greeting
-from .wire.dial import first_accepted
-from .wire.errors import AuthFailed, ConnectionLoss, NoNode, ResponseError, SessionExpired
+from .wire.errors import ConnectionLoss, NoNode, ResponseError, SessionExpired
 from .wire.watches import OnEvent, Watches, WatchKind
 
 __all__ = ["NotAttached", "SessionState", "ZooKeeperSession"]
 
 log = logging.getLogger("aioha")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between rounds over all servers; jittered, so that herds spread
-DIAL_SHARE, LONGEST_DIAL = 1 / 4, 3.0  # of the session timeout, and seconds: a TCP connect; a lost SYN is repeated after 1 s
-REATTACH_SHARE = 1 / 8  # of the session timeout: how long one server may think about a re-attach
-CREATE_SHARE = 1 / 3  # making a new session is a quorum commit and not urgent
-FIRST_PATIENCE = 0.3  # seconds for it in the first round if there are other servers to ask; doubled in each
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
+ROUND_TRIP_GROWTH = 1.1  # from reply to reply, so that a link that has become slower shows
+NEVER = float("inf")
 NEW = 0
 NO_PASSWORD = bytes(16)
 
@@ -79,21 +73,18 @@ class ZooKeeperSession:
         credentials: tuple[str, str] | None = None,
     ) -> None:
         self.id = NEW
+        self.password = NO_PASSWORD
         self.state = SessionState.CONNECTING
         self.lease = lease
         self.heartbeat = Heartbeat(lease, clock)
         self.zxid = 0  # the newest change seen: no server that is behind it will take us
+        self.round_trip = 0.0  # seconds; the quickest of late, so the link's share and not the server's
         self.why = "not connected yet"  # of the last state, for messages
-        self.failures: dict[str, str] = {}  # server -> why it could not be attached the last time
         self._asked = timeout
         self._clock = clock
-        self._servers = random.sample(servers, len(servers))  # so that candidates spread over the servers
-        self._credentials = credentials
-        self._password = NO_PASSWORD
+        self._attacher = Attacher(servers, timeout, clock, credentials)
         self._connection: Connection | None = None
         self._closing = False
-        self._patience = FIRST_PATIENCE
-        self._attaching: anyio.CancelScope | None = None
         self._watches = Watches()
         self._unseen_since: int | None = None  # zxid up to which all watches had reported, while not all are set again
         self._listeners: list[Callable[[], None]] = []
@@ -104,6 +95,11 @@ class ZooKeeperSession:
     def timeout(self) -> float:
         """Seconds: negotiated, or what was asked for while no server has answered."""
         return self.lease.timeout if self.id else self._asked
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Of each server: why it could not be attached the last time."""
+        return self._attacher.failures
 
     @property
     def server(self) -> str | None:
@@ -180,11 +176,11 @@ class ZooKeeperSession:
         """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
         try:
             pause = 0.0
-            while (connection := await self._attach(pause)) is not None:
+            while (connection := await self._attacher.attach(self, pause)) is not None:
                 since = self._clock()
                 await self.heartbeat.run(connection)
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
-                pause = 0.0 if self._clock() - since > LONGEST_PAUSE else _longer(pause)
+                pause = 0.0 if self._clock() - since > LONGEST_PAUSE else longer(pause)
         except SessionExpired:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
         except SessionFailed as failure:
@@ -209,87 +205,34 @@ class ZooKeeperSession:
         """Give the session up: something inside this library broke, and nobody keeps it alive any more."""
         self._die(SessionState.FAILED, why)
 
-    async def _attach(self, pause: float) -> Connection | None:
-        """Round after round over all servers until one accepts; None if the session died meanwhile."""
-        self._patience = FIRST_PATIENCE
-        bound = min(self.timeout * DIAL_SHARE, LONGEST_DIAL)
-        with anyio.CancelScope() as self._attaching:
-            while not self.state.is_dead:
-                if pause:
-                    await asyncio.sleep(random.uniform(pause / 2, pause))
-                connection = await first_accepted(self._servers, self._greet, self._clock, self.failures, bound)
-                if connection is not None:
-                    return connection
-                pause = _longer(pause)
-                self._patience *= 2
-        return None
+    # ------------------------------------------------------------------ what attaching does (Attachable)
 
-    async def _greet(self, connection: Connection) -> Connection | None:
-        """Ask one server for the session. Raises `SessionExpired`, `SessionFailed`; None: try another."""
-        bound = self._greeting_bound()
-        self.failures[connection.server] = "accepted the connection, but did not answer yet"
-        try:
-            async with asyncio.timeout(bound):
-                greeting = await connection.greet(self.id, self._password, self._asked, self.zxid)
-                self._compare(greeting)
-                self._adopt(connection, greeting)
-                await self._authenticate(connection)
-        except TimeoutError:
-            self.failures[connection.server] = f"accepted the connection, but did not answer within {bound:.2g} s"
-        except (ConnectionError, ConnectionLoss) as error:
-            self.failures[connection.server] = str(error) or connection.lost or "connection lost"
-        else:
-            return self._attached(connection)
-        self.lease.detached()
-        return None
+    @property
+    def is_dead(self) -> bool:
+        return self.state.is_dead
 
-    def _greeting_bound(self) -> float:
-        if self.id:
-            return self.timeout * REATTACH_SHARE
-        longest = self.timeout * CREATE_SHARE
-        # Asking another server costs no more than a session that nobody uses.
-        return longest if len(self._servers) == 1 else min(longest, self._patience)
+    @property
+    def zxid_to_insist_on(self) -> int:
+        """What a server must have seen to be accepted. Servers that are behind it just hang up, for ever if their data
+        was set back. Once nothing rests on the session any more, let them say what has become of it.
+        """
+        return self.zxid if self._clock() < self.lease.deadline + self.timeout else 0
 
-    def _compare(self, greeting: Greeting) -> None:
-        if self.state.is_dead:
-            raise ConnectionError("given up meanwhile")
-        if self.id and not greeting.session_id:
-            raise SessionExpired
-        if not greeting.session_id:
-            raise ConnectionError("refused to make a session")
-        if self.id and greeting.session_id != self.id:
-            raise ConnectionError(f"answered with another session ({greeting.session_id:#x})")
-        if greeting.timeout <= 0:
-            raise ConnectionError(f"granted a session of {greeting.timeout:g} s")
-
-    def _adopt(self, connection: Connection, greeting: Greeting) -> None:
-        created = not self.id
-        self.id, self._password = greeting.session_id, greeting.password
+    def granted(self, connection: Connection, greeting: Greeting) -> None:
+        """A server took the session; it is not attached before it is authenticated too."""
+        created, self.zxid = not self.id, self.zxid_to_insist_on
+        self.id, self.password = greeting.session_id, greeting.password
         self.lease.attached(greeting.sent, greeting.timeout, created=created)
         connection.listen(self)
 
-    async def _authenticate(self, connection: Connection) -> None:
-        if self._credentials is None:
-            return
-        try:
-            await connection.authenticate("digest", ":".join(self._credentials).encode())
-        except AuthFailed:
-            raise SessionFailed(
-                f"{connection.server} refused digest authentication for user {self._credentials[0]!r}"
-            ) from None
-
-    def _attached(self, connection: Connection) -> Connection | None:
+    def attach_to(self, connection: Connection) -> bool:
+        """From now on this connection is the session's. False if it, or the session, has ended meanwhile."""
         if connection.lost is not None or self.state.is_dead:
-            self.lease.detached()
-            self.failures[connection.server] = connection.lost or self.why
-            return None
+            return False
         self._set_watches(connection)
         self._connection = connection
-        self.failures.pop(connection.server, None)
-        # Next time begin with the others: this one will have failed.
-        self._servers.sort(key=lambda server: str(server) == connection.server)
         self._become(SessionState.CONNECTED, f"attached to {connection.server}")
-        return connection
+        return True
 
     def _set_watches(self, connection: Connection) -> None:
         """Arm all watches on this connection, counting from the last zxid at which every one of them was armed.
@@ -314,6 +257,7 @@ class ZooKeeperSession:
 
     def on_reply(self, sent: float, replied: float, zxid: int) -> None:
         self.lease.acknowledged(sent, replied)
+        self.round_trip = min(replied - sent, self.round_trip * ROUND_TRIP_GROWTH or NEVER)
         self.zxid = max(self.zxid, zxid)
 
     def on_event(self, kind: int, path: str) -> None:
@@ -321,6 +265,8 @@ class ZooKeeperSession:
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self._connection:
+            if self._connection is None:  # granted, and lost before it was attached
+                self.lease.detached()
             return
         self._connection = None
         self.lease.detached()
@@ -352,13 +298,8 @@ class ZooKeeperSession:
         try:
             self._become(state, why)
         finally:
-            if self._attaching is not None:
-                self._attaching.cancel()
+            self._attacher.give_up()
             if connection is not None:
                 connection.abort(why)
             self.lease.detached()
             self._watches.dropped()
-
-
-def _longer(pause: float) -> float:
-    return min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)

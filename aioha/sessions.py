@@ -7,11 +7,11 @@ on the dead one has been told by then. It is also what people see as `elector.se
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .clock import Clock
-from .errors import SessionFailed, Unavailable
+from .errors import ElectionError, SessionFailed, Unavailable
 from .host import Host
 from .lease import Lease
 from .session import SessionState, ZooKeeperSession
@@ -52,6 +52,7 @@ class Sessions:
         self._tick = tick
         self._pings_prove = pings_prove
         self._credentials = credentials
+        self._paths: set[str] = set()
         self._host = Host("aioha sessions", self._failed)
         self._on_failure = on_failure
 
@@ -81,6 +82,17 @@ class Sessions:
     def why(self) -> str:
         """What led to the state, for messages."""
         return self.current.why if self.current is not None else "not connected yet"
+
+    # ------------------------------------------------------------------ who uses it
+
+    def claim(self, path: str) -> None:
+        """Take a path for one elector. Raises `ElectionError` if another one has it: they would share their nodes."""
+        if path in self._paths:
+            raise ElectionError(f"{path}: this session has an elector there already")
+        self._paths.add(path)
+
+    def unclaim(self, path: str) -> None:
+        self._paths.discard(path)
 
     # ------------------------------------------------------------------ life
 
@@ -169,7 +181,7 @@ class Sessions:
             )
 
     def _reasons(self) -> str:
-        failures = self.current.failures if self.current is not None else {}
+        failures: Mapping[str, str] = self.current.failures if self.current is not None else {}
         return "; ".join(f"{server}: {failures.get(str(server), 'not asked yet')}" for server in self._servers)
 
     def _failed(self, failure: BaseException) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self, TypedDict, Unpack, cast
 from .clock import Clock
 from .elections.zookeeper import EphemeralElection, sessions_for
 from .elector import Elector, Work
-from .errors import ElectionError
 from .host import finish
 from .settings import Options, Settings
 from .where import parse, path_of
@@ -43,7 +42,6 @@ class Session:
         self._given = cast("Options", written)
         self._settings = Settings.of(self._given)
         self._sessions = sessions_for(self._where, self._settings)
-        self._paths: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self._sessions.open(self._settings.connect_timeout)
@@ -81,16 +79,11 @@ class Session:
     def elector(self, path: str, work: Work[Any] | None = None, **options: Unpack[Options]) -> Elector:
         """A candidate in the election at `path`, on this session. Options of the session itself cannot be given here.
 
-        Raises `ValueError`, and `ElectionError` for a second elector on one path: they would share their nodes.
+        Raises `ValueError`. Entering a second elector on one path raises `ElectionError`: they would share their nodes.
         """
         taken = sorted(set(options) & set(SessionOptions.__annotations__))
         if taken:
             raise ValueError(f"{taken[0]}: belongs to the session that the electors share, not to one elector")
-        path = path_of(path)
-        if path in self._paths:
-            raise ElectionError(f"{path}: this session has an elector there already")
-        settings = Settings.of(self._given, options)
+        path, settings = path_of(path), Settings.of(self._given, options)
         election = EphemeralElection(path, settings, self._sessions, owns_sessions=False)
-        elector = Elector.holding(election, path, settings, work)
-        self._paths.add(path)
-        return elector
+        return Elector.holding(election, path, settings, work)

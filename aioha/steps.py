@@ -38,6 +38,8 @@ class _Guarded(Generator[Any, Any, T]):
         return self._steps.send(value) if hasattr(self._steps, "send") else next(self._steps)
 
     def throw(self, *args: Any) -> Any:
+        if self._started and self._over():  # a timeout of the work's own, or a failed future: also a step
+            return None
         return self._steps.throw(*args)
 
     def close(self) -> None:

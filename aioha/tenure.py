@@ -36,6 +36,7 @@ class Tenure:
         self._happened = happened
         self._working = True
         self._ending: Callable[[], TermEnded] | None = None  # makes a new error for everybody who asks
+        self._over: Callable[[], TermEnded] | None = None  # the same, once anybody, in any thread, has found the term over
         self._stop_by = NEVER  # when work that was told to end is told once more
         self._insisted = False
         self._cancels = 0
@@ -113,13 +114,13 @@ class Tenure:
     def _found_over(self) -> Callable[[], TermEnded] | None:
         """How the world has ended the term by now, asking the clock and the grant."""
         grant, now = self._grant, self._clock()
-        if grant.ended is not None:
+        if self._over is None and grant.ended is not None:
             why = f"term {name_of(grant)} of {self._place}: {grant.ended}"
-            return lambda: LeadershipLost(why)
-        if now >= grant.deadline - grant.stop_grace:
+            self._over = lambda: LeadershipLost(why)
+        elif self._over is None and now >= grant.deadline - grant.stop_grace:
             lost = str(lease_over(grant, self._place, now))
-            return lambda: LeadershipLost(lost)
-        return None
+            self._over = lambda: LeadershipLost(lost)
+        return self._over  # a lease renewed afterwards does not bring the term back
 
     def _end(self, ending: Callable[[], TermEnded]) -> None:
         self._ending = ending
@@ -145,7 +146,14 @@ class Tenure:
         self._cancel("the time to stop is over")
 
     def _cancel(self, message: str) -> None:
-        if self._task.cancel(message):
+        if asyncio.current_task() is self._task:
+            # Before Python 3.13 a task that cancels itself and then ends without an await leaks the cancellation.
+            asyncio.get_running_loop().call_soon(self._cancel_now, message)
+        else:
+            self._cancel_now(message)
+
+    def _cancel_now(self, message: str) -> None:
+        if self._working and self._task.cancel(message):
             self._cancels += 1
 
     def _set_timer(self) -> None:

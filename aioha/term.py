@@ -39,11 +39,12 @@ class Term:
 
     @property
     def remaining(self) -> float:
-        """Seconds until the work will be cancelled unless the lease is renewed; negative when that has passed.
+        """Seconds until the work will be cancelled unless the lease is renewed; not above 0 once the term is over.
 
         Renewals push it out again and again; `inf` where the store needs no lease.
         """
-        return self._grant.deadline - self._grant.stop_grace - self._clock()
+        left = self._grant.deadline - self._grant.stop_grace - self._clock()
+        return left if self._ending() is None else min(left, 0.0)
 
     def check(self) -> None:
         """Raise `TermEnded` unless this term still holds. No round trip, no await; may be called from any thread.

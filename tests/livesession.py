@@ -57,7 +57,7 @@ def session_on(servers: str, timeout: float = 6.0, *, credentials: tuple[str, st
     """A session that tries the servers ("127.0.0.1:1,127.0.0.1:2") in this order. It does not run yet."""
     listed = [Server(host, int(port)) for host, _, port in (each.rpartition(":") for each in servers.split(","))]
     session = ZooKeeperSession(listed, timeout, boottime, lease=Lease(), credentials=credentials)
-    session._servers = listed
+    session._attacher.servers = listed
     return session
 
 
@@ -99,7 +99,7 @@ class Stranger(Raw):
         host, _, port = address.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), 5.0)
         self._xid = 0
-        self.send(struct.pack(">iqiqi16s?", 0, 0, 10_000, session.id, 16, session._password, False))
+        self.send(struct.pack(">iqiqi16s?", 0, 0, 10_000, session.id, 16, session.password, False))
         self.session = 0
         if wait:
             _, _, self.session = struct.unpack_from(">iiq", self.receive())

@@ -8,7 +8,7 @@ import pytest
 from kazoo.security import make_acl, make_digest_acl
 from operator_client import operator
 
-from aioha import Elector, LayoutMismatch, LeadershipLost, Session, SessionFailed, Term, TermEnded
+from aioha import ElectionError, Elector, LayoutMismatch, LeadershipLost, Session, SessionFailed, Term, TermEnded
 from aioha.testing import Ensemble, Op, Proxy
 
 BOUND = 20.0
@@ -110,7 +110,7 @@ async def test_a_session_closed_by_a_stranger_ends_the_term_before_the_next_work
         waiting = asyncio.create_task(started(new))
         await asyncio.sleep(0.3)
         session = old.election._sessions.current  # type: ignore[attr-defined]
-        stranger_id = (session.id, session._password)
+        stranger_id = (session.id, session.password)
         with operator(ensemble.connect_string, client_id=stranger_id):
             pass  # attaching takes the session, stopping closes it
         with pytest.raises(LeadershipLost):
@@ -326,11 +326,14 @@ async def test_many_electors_share_one_session(zookeeper: Ensemble, path: str) -
             await elector.__aenter__()
         await all_lead.wait()
         assert len({elector.session.id for elector in electors if elector.session}) == 1
-        with pytest.raises(Exception, match="already"):
-            session.elector(f"{path}/1")
+        with pytest.raises(ElectionError, match="already"):
+            async with session.elector(f"{path}/1"):
+                pytest.fail("two electors on one path")
         with pytest.raises(ValueError, match="session_timeout"):
             session.elector(f"{path}/x", session_timeout=3)
         await asyncio.gather(*(elector.__aexit__(None, None, None) for elector in electors))
+        async with session.elector(f"{path}/1") as again, again.campaign():
+            pass
     with operator(zookeeper.connect_string) as client:
         left = await asyncio.to_thread(client.get_children, path)
     assert all(name.endswith(".aioha") for name in left)

@@ -29,6 +29,7 @@ LAYERS = {
     ],
     "elections": ["aioha.elections"],
     "session": [
+        "aioha.attach",
         "aioha.session",
         "aioha.sessions",
         "aioha.heartbeat",

@@ -139,7 +139,7 @@ async def test_a_server_that_thaws_and_answers_an_abandoned_connect_request_late
 async def test_two_holders_of_one_session_do_not_chase_each_other_off_in_a_tight_loop(zookeeper: Ensemble) -> None:
     async with living(zookeeper.connect_string) as (session, heard):
         twin = session_on(zookeeper.connect_string)
-        twin.id, twin._password = session.id, session._password
+        twin.id, twin.password = session.id, session.password
         twin.lease.attached(0.0, 6.0, created=False)
         twin_heard = Heard(twin)
         task = asyncio.create_task(twin.run())

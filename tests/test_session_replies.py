@@ -149,7 +149,7 @@ async def test_a_server_that_stops_answering_amid_a_long_queue_is_left() -> None
 
 async def test_a_session_that_the_servers_do_not_know_is_expired_and_not_replaced(zookeeper: Ensemble) -> None:
     session = session_on(zookeeper.connect_string)
-    session.id, session._password = 0x1234, bytes(16)
+    session.id, session.password = 0x1234, bytes(16)
     session.lease.attached(0.0, 6.0, created=False)
     heard = Heard(session)
     await asyncio.wait_for(session.run(), BOUND)

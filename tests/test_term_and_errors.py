@@ -1,5 +1,6 @@
 """A term as the work sees it, on a clock moved by hand, and the family of errors."""
 
+import asyncio
 import copy
 import itertools
 import math
@@ -115,7 +116,7 @@ class FakeGrant:
     def listen(self, listener: Callable[[], None]) -> None:
         raise AssertionError("the term listens to nobody")
 
-    async def ready(self) -> None:
+    async def ready(self, interrupted: asyncio.Event) -> None:
         raise AssertionError("not the term's business")
 
     async def confirm(self) -> None:

@@ -5,6 +5,7 @@ term as the store gave it. It ends at most once, says why, and tells its listene
 elector's supervision needs neither a task nor a poll.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -100,9 +101,9 @@ class Grant(Protocol):
         """Call `listener` (the only one) in the same tick in which `ended` or `doubtful` changes."""
         ...
 
-    async def ready(self) -> None:
-        """Wait until the lease is worth starting on (at once, without a pause, where it is), or the term has ended.
-        Called after `settle` was waited for.
+    async def ready(self, interrupted: asyncio.Event) -> None:
+        """Wait until the lease is worth starting on (at once, without a pause, where it is), the term has ended, or
+        `interrupted` is set.
         """
         ...
 
@@ -116,7 +117,8 @@ class Grant(Protocol):
 
     async def release(self) -> None:
         """Give the term up, now that its work has ended. Idempotent; never raises; returns once the store knows,
-        or once it is certain that nothing of ours is left, and can take long while the store is unreachable.
+        or once it is certain that nothing of ours is left. Can take long while the store is unreachable, and waits
+        for what is left of `settle`: nobody else may begin before that either.
         """
         ...
 

@@ -1,5 +1,6 @@
 """One term on this host: what the elector sees of it, and how it is given up."""
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class LocalGrant:
         """Whether the lock is ours still; nobody else can lead while it is."""
         return self._lock.intact()
 
-    async def ready(self) -> None:
+    async def ready(self, interrupted: asyncio.Event) -> None:
         """There is no lease to wait for."""
 
     async def confirm(self) -> None:

@@ -37,6 +37,9 @@ log = logging.getLogger("aioha")
 
 LONGEST_YIELD = 1.0  # seconds that who resigned lets the others go first
 YIELD_SHARE = 1 / 4  # of the session timeout: the same, for short sessions
+LEARNING = 3  # round trips until the owner of a closed session knows: end of stream, connect, greeting
+FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
+LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
 STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 LARGEST_RECORDED_DATA = 4096  # the record stays small; the leader's node has all of it
 SEAT = 2  # place of the seat in the takeover; what comes from there on concerns the record
@@ -55,8 +58,8 @@ class EphemeralElection:
         self._keeps_record = settings.record and settings.layout != "mooon"
         self._payload = settings.payload + (b"\0" if settings.layout == "mooon" else b"")
         self._past: set[int] = set()  # our nodes' zxids: a second term on one node would not raise the token
-        self._highest = settings.token_floor
-        self._leaving: asyncio.Future[None] | None = None
+        self._highest = 0  # token that we have seen
+        self._leaving: asyncio.Future[None] | None = None  # what of ours is being removed from the path
         self._unknown: tuple[int, LedgerView | None] | None = None  # session and view of a bid whose reply is not known
 
     @property
@@ -64,13 +67,15 @@ class EphemeralElection:
         return self._sessions
 
     async def open(self) -> None:
-        if self._owns_sessions:
-            await self._sessions.open(self._settings.connect_timeout)
+        self._sessions.claim(self.path)
         try:
+            if self._owns_sessions:
+                await self._sessions.open(self._settings.connect_timeout)
             if self._sessions.server is not None:
                 self._settings.grace_within(self._sessions.timeout)
                 with contextlib.suppress(Unavailable):
-                    await self.leader()  # a path that holds something else is refused before anybody campaigns
+                    # A path that holds something else is refused before anybody campaigns.
+                    await self._observer.leader(bound=FIRST_LOOK_BOUND)
         except BaseException:
             await self.close()
             raise
@@ -78,6 +83,9 @@ class EphemeralElection:
     async def close(self) -> None:
         if self._owns_sessions:
             await self._sessions.close()
+        if self._leaving is not None:
+            await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
+        self._sessions.unclaim(self.path)
 
     async def leader(self) -> Leader | None:
         return await self._observer.leader()
@@ -96,7 +104,7 @@ class EphemeralElection:
             try:
                 with Attention(session) as attention:
                     granted = await self._stand_by(attention, yield_until)
-            except asyncio.CancelledError:
+            except BaseException:
                 await self._withdraw(session)
                 raise
             if granted is not None:
@@ -232,7 +240,7 @@ class EphemeralElection:
         after: LedgerView | None,
         successor: Record | None,
     ) -> SessionGrant:
-        token = node.czxid + (successor.token_base if successor is not None else 0)
+        token, floor = node.czxid + (successor.token_base if successor is not None else 0), self._settings.token_floor
         ended = after.ended if after is not None else 0
         grant = SessionGrant(
             session,
@@ -250,11 +258,11 @@ class EphemeralElection:
         )
         self._past.add(node.czxid)
         self._unknown = None
-        if token <= self._highest:
+        if token <= max(self._highest, floor):
             await grant.release()
             raise SessionFailed(
-                f"{self.path}: token {token} would not exceed {self._highest} (token_floor, or seen before: was the "
-                f"servers' data set back?); allow a record, which lifts tokens"
+                f"{self.path}: token {token} would not exceed {max(self._highest, floor)} (token_floor, or seen before: "
+                f"was the servers' data set back?); allow a record, which lifts tokens"
             )
         self._highest = token
         return grant
@@ -269,9 +277,10 @@ class EphemeralElection:
         if ledger is None:
             return None
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        base = max(ledger.record.token_base, max(self._highest, ledger.ended) - session.zxid)
+        base = max(ledger.record.token_base, self._settings.token_floor, max(self._highest, ledger.ended) - session.zxid)
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
-        grace = self._settings.grace_within(session.timeout)
+        # How long our work may go on should a stranger close our session: we must first hear of it.
+        grace = self._settings.grace_within(session.timeout) + session.round_trip * LEARNING
         return ledger.record.successor(self._settings.identity, data, grace, base)
 
     def _takeover(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
@@ -287,30 +296,43 @@ class EphemeralElection:
 
     # ------------------------------------------------------------------ leaving
 
-    async def _give_up(self, grant: SessionGrant) -> None:
-        self._leaving = asyncio.get_running_loop().create_future()
-        checks = grant.checks if self._keeps_record else []
-        ended = grant.token if grant.settled else None
+    def _give_up(self, grant: SessionGrant) -> "asyncio.Future[None]":
+        self._leaving = asyncio.ensure_future(self._remove(grant))
+        return self._leaving
+
+    async def _remove(self, grant: SessionGrant) -> None:
+        record = self._keeps_record
+        if grant.unsettled:
+            await asyncio.sleep(grant.unsettled)
         try:
-            await release(grant.session, self._names, checks=checks, record=self._keeps_record, ended=ended)
+            if grant.ended is None:
+                checks = grant.checks if record else []
+                await release(grant.session, self._names, checks=checks, record=record, ended=grant.token)
+            else:  # the path may be another's by now
+                await leave(grant.session, self._names, record=record, ended=grant.token if record else None)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
                 "%s: term %d could not be released: %s", self.path, grant.token, error
             )
-        finally:
-            self._leaving.set_result(None)
 
     async def _clear(self, session: ZooKeeperSession) -> None:
-        """Remove what a bid or a term of ours has left, so that nobody waits for it."""
+        """Remove what a bid or a term of ours has left, so that nobody waits for it. Raises `ResponseError`."""
         await leave(session, self._names, record=self._keeps_record)
 
     async def _withdraw(self, session: ZooKeeperSession) -> None:
-        """We were cancelled while standing by; a bid may have won. Bounded; the session's end does the rest."""
+        """We stand by no longer; a bid may have won. Bounded: while no server is attached it goes on behind us."""
         if self._unknown is not None and self._unknown[0] == session.id:
-            removal = asyncio.ensure_future(self._clear(session))
-            await finish(removal, session.timeout)
-            removal.cancel()
+            self._leaving = asyncio.ensure_future(self._clear_quietly(session))
+            await finish(self._leaving, session.timeout)
         self._unknown = None
+
+    async def _clear_quietly(self, session: ZooKeeperSession) -> None:
+        try:
+            await self._clear(session)
+        except ResponseError as error:
+            log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
+                "%s: a bid of ours could not be withdrawn: %s", self.path, error
+            )
 
     # ------------------------------------------------------------------ what must be there
 

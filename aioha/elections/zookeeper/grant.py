@@ -5,17 +5,18 @@ passes fails. The lease is not judged here: `deadline` is, at every moment, what
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from ...clock import Clock
 from ...errors import Unavailable
 from ...heartbeat import Stake
-from ...session import NotAttached, SessionState, ZooKeeperSession
+from ...session import SessionState, ZooKeeperSession
 from ...wire import requests
 from ...wire.client import client_on
 from ...wire.errors import ConnectionLoss, NoNode, ResponseError
 from ..protocol import Leader, Predecessor
+from .znodes import stat_or_none
 
 __all__ = ["WORTH_STARTING", "SessionGrant"]
 
@@ -26,7 +27,7 @@ CONFIRM_SHARE = 1 / 3  # of the session timeout: how long `confirm` waits
 class SessionGrant:
     """Implements `Grant`. `checks` are the requests that only this term passes; `czxid` is its node's.
 
-    `give_up` carries the release out; it is called once, after the session has been told to rest nothing on us.
+    `give_up` begins the release; it is called once, after the session has been told to rest nothing on us.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class SessionGrant:
         stop_grace: float,
         checks: list[requests.Request],
         has_seat: bool,
-        give_up: "Callable[[SessionGrant], Awaitable[None]]",
+        give_up: "Callable[[SessionGrant], asyncio.Future[None]]",
     ) -> None:
         self.session = session
         self.path = path
@@ -55,7 +56,7 @@ class SessionGrant:
         self.settle = settle
         self.stop_grace = stop_grace
         self.ended: str | None = None
-        self.settled = settle == 0
+        self._settled_at = clock() + settle
         self.checks = checks
         self._has_seat = has_seat
         self._clock = clock
@@ -89,16 +90,18 @@ class SessionGrant:
     def listen(self, listener: Callable[[], None]) -> None:
         self._listener = listener
 
-    async def ready(self) -> None:
-        while self.ended is None and not self._is_worth_starting():
-            proof = self.session.heartbeat.next_proof()
-            over = asyncio.ensure_future(self._changed.wait())
+    async def ready(self, interrupted: asyncio.Event) -> None:
+        while self.ended is None and not self._is_worth_starting() and not interrupted.is_set():
+            waits: set[asyncio.Future[Any]] = {
+                self.session.heartbeat.next_proof(),
+                asyncio.ensure_future(self._changed.wait()),
+                asyncio.ensure_future(interrupted.wait()),
+            }
             try:
-                waits: set[asyncio.Future[Any]] = {proof, over}
                 await asyncio.wait(waits, timeout=self.session.heartbeat.pace, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                over.cancel()
-        self.settled = True
+                for wait in waits:
+                    wait.cancel()
 
     async def confirm(self) -> None:
         try:
@@ -107,8 +110,10 @@ class SessionGrant:
                 heartbeat, connection = self.session.heartbeat, self.session.connection
                 anchor = heartbeat.anchor()
                 write = connection.send(requests.multi(*self.checks))
+                node = self.session.exists(self.path, self.node_event)
                 failed = requests.failure(await heartbeat.prove(connection, anchor, write, self.path))
-        except (TimeoutError, ConnectionLoss, NotAttached) as error:
+                self._compare(await stat_or_none(node))
+        except (TimeoutError, ConnectionLoss, ConnectionError) as error:
             raise Unavailable(f"{self.path}: the ensemble did not confirm term {self.token}: {self.session.why}") from error
         except ResponseError as error:
             self._end(f"the ensemble answered: {error}")
@@ -127,8 +132,13 @@ class SessionGrant:
             self._unsubscribe()
             self._listener = _nobody
             self.session.forget(self.node_event)
-            self._releasing = asyncio.ensure_future(self._give_up(self))
+            self._releasing = self._give_up(self)
         await asyncio.shield(self._releasing)
+
+    @property
+    def unsettled(self) -> float:
+        """Seconds for which old work may still be ending. Who comes next would not know of it: hold on for as long."""
+        return 0.0 if self.session.state.is_dead else max(0.0, self._settled_at - self._clock())
 
     # ------------------------------------------------------------------ what it hears
 
@@ -144,14 +154,17 @@ class SessionGrant:
 
     def _looked(self, reply: "asyncio.Future[Any]") -> None:
         try:
-            stat = requests.stat_of(reply.result())
+            self._compare(requests.stat_of(reply.result()))
         except NoNode:
-            self._end("the leader's node was deleted by someone else")
+            self._compare(None)
         except (ResponseError, asyncio.CancelledError):
             return  # lost with the connection: looked at again when one is attached
-        else:
-            if stat.czxid != self.czxid or stat.owner != self.session.id:
-                self._end("the leader's node was deleted and made anew by someone else")
+
+    def _compare(self, stat: requests.Stat | None) -> None:
+        if stat is None:
+            self._end("the leader's node was deleted by someone else")
+        elif stat.czxid != self.czxid or stat.owner != self.session.id:
+            self._end("the leader's node was deleted and made anew by someone else")
 
     def _session_changed(self) -> None:
         state = self.session.state
@@ -170,6 +183,7 @@ class SessionGrant:
     def _end(self, why: str) -> None:
         if self.ended is None:
             self.ended = why
+            self.session.heartbeat.drop(self._stake)  # a check that fails would take the lease from everybody else
             self._changed.set()
             self._listener()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...record import Record, parse_record
 from ...session import ZooKeeperSession
+from ...settings import GRACE_SHARE
 from ...wire import requests
 from ...wire.errors import NoAuth, NoNode
 from ...wire.requests import Stat
@@ -87,6 +88,7 @@ class Ledger:
 
     def __init__(self, session: ZooKeeperSession, names: Names) -> None:
         self._names = names
+        self._longest_grace = session.timeout * GRACE_SHARE
         self._record = session.send(requests.get(names.record))
         self._ended = session.send(requests.get(names.ended))
 
@@ -107,7 +109,7 @@ class Ledger:
             return parse_record(raw)
         except ValueError as error:
             log.warning("record %s cannot be read (%s); the next takeover replaces it", self._names.record, error)
-            return Record(number=1)
+            return Record(number=1, stop_grace=self._longest_grace)  # whose work it was cannot be known: wait long enough
 
 
 async def look(session: ZooKeeperSession, names: Names, *, keeps_record: bool, on_event: OnEvent) -> View:

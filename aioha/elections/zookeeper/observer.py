@@ -30,17 +30,20 @@ class Observer:
         self._settings = settings
         self._sessions = sessions
 
-    async def leader(self) -> Leader | None:
-        """Who leads now, at least as new as this call. Raises `Unavailable`, `SessionFailed`, `LayoutMismatch`."""
+    async def leader(self, *, bound: float = READ_BOUND) -> Leader | None:
+        """Who leads now, at least as new as this call. `bound`: seconds.
+
+        Raises `Unavailable`, `SessionFailed`, `LayoutMismatch`.
+        """
         try:
-            async with asyncio.timeout(READ_BOUND):
+            async with asyncio.timeout(bound):
                 session = await self._sessions.live()
                 fresh = session.send(requests.sync(self._names.path))
                 seen = await self._see(session, ignore)
                 await fresh
                 return seen
         except TimeoutError:
-            raise Unavailable(f"{self._names.path}: no answer within {READ_BOUND:g} s ({self._sessions.why})") from None
+            raise Unavailable(f"{self._names.path}: no answer within {bound:g} s ({self._sessions.why})") from None
         except PASSING as error:
             raise Unavailable(f"{self._names.path}: {self._sessions.why}") from error
         except ResponseError as error:
@@ -75,7 +78,10 @@ class Observer:
             reply = await asyncio.shield(data)
         except NoNode:
             return None
-        return self._describe(requests.stat_of(reply), reply.data or b"", view)
+        led = requests.stat_of(reply)
+        if view is not None and view.zxid > led.czxid:  # a takeover came between the two replies
+            return await self._see(session, on_event)
+        return self._describe(led, reply.data or b"", view)
 
     def _describe(self, stat: requests.Stat, data: bytes, ledger: LedgerView | None) -> Leader:
         if ledger is not None and ledger.zxid == stat.czxid:

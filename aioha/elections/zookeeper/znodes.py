@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import LayoutMismatch, SessionFailed
-from ...session import NotAttached, ZooKeeperSession
+from ...session import ZooKeeperSession
 from ...wire import requests
 from ...wire.errors import ConnectionLoss, NoAuth, NodeExists, NoNode, ResponseError, SessionExpired, SessionMoved
 from ...wire.requests import Stat
@@ -13,7 +13,7 @@ from ...wire.requests import Stat
 __all__ = ["PASSING", "commit_something", "ensure", "explain_refusal", "ignore", "mismatch", "stat_or_none"]
 
 # What passes by itself: attach again and look.
-PASSING = (ConnectionLoss, SessionExpired, SessionMoved, NotAttached)
+PASSING = (ConnectionLoss, SessionExpired, SessionMoved, ConnectionError)
 
 # Children by which other software's elections are known; for a diagnosis, never for a decision.
 _MARKS = {
