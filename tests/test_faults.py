@@ -65,16 +65,13 @@ async def test_killed_leader_is_replaced_within_two_ticks_after_its_session(ense
 async def test_term_survives_the_fault_of_the_server_it_is_attached_to(
     ensemble: Ensemble, fault: str, timeout: float
 ) -> None:
-    async with candidates(ensemble.where(path()), 2, session_timeout=timeout) as (history, each):
+    place = path()
+    # The ensemble's leader is left out: killed or frozen, it would stop everybody, which is another story.
+    followers = ",".join(server.address for server in ensemble.followers())
+    wheres = [f"zk://{followers}{place}", ensemble.where(place)]
+    async with candidates(wheres, 2, session_timeout=timeout) as (history, each):
         attached = await each[0].server()
         server = next(server for server in ensemble.servers if server.address == attached)
-        if fault == "freeze" and server is ensemble.leader():
-            server.kill()  # make it a follower: a frozen leader stops everybody
-            server.start()
-            await asyncio.to_thread(server.wait_ready)
-            await until_attached_to_follower(ensemble, each[0], history)
-            attached = await each[0].server()
-            server = next(server for server in ensemble.servers if server.address == attached)
         getattr(server, fault)()
         with pytest.raises(TimeoutError):
             await history.next("END", "c0", bound=timeout * 1.5)
@@ -84,12 +81,6 @@ async def test_term_survives_the_fault_of_the_server_it_is_attached_to(
         await asyncio.to_thread(server.wait_ready)
         await asyncio.sleep(0.3)
         assert len(history.terms()) == 1
-
-
-async def until_attached_to_follower(ensemble: Ensemble, candidate: Candidate, history: History) -> None:
-    async with asyncio.timeout(20):
-        while await candidate.server() in ("None", ensemble.leader().address):
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("run", range(2))
