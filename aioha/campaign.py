@@ -32,6 +32,7 @@ class Candidacy(Protocol):
     clock: Clock
     election: Election
     takeover_delay: float
+    exit_when_stuck: bool
 
     def begin(self, campaign: "Campaign") -> bool: ...
     def happened(self, event: Event) -> None: ...
@@ -73,7 +74,14 @@ class Campaign:
             self._left.set()
             raise
         # From here to the body there is no await: what was true at the last look at the clock is still true.
-        tenure = self._tenure = Tenure(grant, self.task, candidacy.place, candidacy.clock, candidacy.happened)
+        tenure = self._tenure = Tenure(
+            grant,
+            self.task,
+            candidacy.place,
+            candidacy.clock,
+            candidacy.happened,
+            exit_when_stuck=candidacy.exit_when_stuck,
+        )
         return Term(grant, candidacy.place, candidacy.clock, tenure.ending, self._resign_term)
 
     async def __aexit__(

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from . import watchdog
 from .campaign import Campaign
 from .elections import Election, Leader, SessionView, from_where
 from .errors import ElectionError, LeadershipLost, TermEnded
@@ -64,6 +65,7 @@ class Elector:
         self.place = place
         self.clock = settings.clock
         self.takeover_delay = settings.takeover_delay
+        self.exit_when_stuck = settings.on_stuck == "exit"
         self.election = election
         self._settings = settings
         self._work = work
@@ -88,6 +90,7 @@ class Elector:
             raise ElectionError(f"{self.place}: this elector is in use; make another one")
         await self.election.open()
         self._open, self._failure = True, None
+        watchdog.acquire()
         if self._work is not None:
             self._owner = asyncio.current_task()
             self._background = asyncio.create_task(self._run_work(self._work), name=f"aioha work of {self.place}")
@@ -277,7 +280,10 @@ class Elector:
             await campaign.left()
         if self._releases:
             await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
-        await self.election.close()
+        try:
+            await self.election.close()
+        finally:
+            watchdog.release()
         if self._releases:  # with the session gone there is nothing left to release
             await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
 

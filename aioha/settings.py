@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     takeover_delay: float
     connect_timeout: float
     on_failure: Literal["raise", "exit", "retry"]
+    on_stuck: Literal["log", "exit"]
     tick: float | None
     lease: Literal["quorum", "ping"]
     record: bool
@@ -60,6 +61,7 @@ class Settings:
     takeover_delay: wait between winning and working, for elections shared with software that has no lease.
     connect_timeout: bound on the first connect; `inf` starts anyway and waits.
     on_failure: what happens when background work (`work=`) fails.
+    on_stuck: what happens to work that still runs at its deadline: "log", or "exit": the process ends with 75.
     tick: the servers' tickTime, if known; tightens the lease.
     lease: "quorum", or "ping" for a lone server.
     record: keep the account of terms beside the election.
@@ -75,6 +77,7 @@ class Settings:
     takeover_delay: float = 0.0
     connect_timeout: float = 30.0
     on_failure: Literal["raise", "exit", "retry"] = "raise"
+    on_stuck: Literal["log", "exit"] = "log"
     tick: float | None = None
     lease: Literal["quorum", "ping"] = "quorum"
     record: bool = True
@@ -114,6 +117,7 @@ class Settings:
             _check_type("data", self.data, bytes, "bytes")
         _check_choice("layout", self.layout, LAYOUTS)
         _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
+        _check_choice("on_stuck", self.on_stuck, ("log", "exit"))
         _check_choice("lease", self.lease, ("quorum", "ping"))
         _check_duration("session_timeout", self.session_timeout, above=0.0, longest=LONGEST_TIMEOUT)
         _check_duration("takeover_delay", self.takeover_delay)
@@ -197,7 +201,7 @@ def _check_duration(
 
 
 _DURATIONS = ("session_timeout", "stop_grace", "takeover_delay", "connect_timeout", "tick")
-_TEXTS = ("identity", "layout", "lease", "on_failure")
+_TEXTS = ("identity", "layout", "lease", "on_failure", "on_stuck")
 
 
 def _from_text(name: str, text: str) -> Any:

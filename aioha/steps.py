@@ -21,13 +21,13 @@ class Steps(Generic[T]):
         self._over = over
 
     def __await__(self) -> Generator[Any, Any, T]:
-        steps = self._work.__await__()
-        return _Guarded(steps, self._over)
+        return _Guarded(self._work, self._over)
 
 
 class _Guarded(Generator[Any, Any, T]):
-    def __init__(self, steps: Generator[Any, Any, T], over: Callable[[], bool]) -> None:
-        self._steps = steps
+    def __init__(self, work: Awaitable[T], over: Callable[[], bool]) -> None:
+        self.gi_yieldfrom = work  # so that the stack of a task can be read through this
+        self._steps = work.__await__()
         self._over = over
         self._started = False
 

@@ -7,6 +7,8 @@ the time to stop is over. Nothing here awaits, so nothing here can be late by mo
 
 import asyncio
 import logging
+import os
+import threading
 from collections.abc import Callable
 
 from .clock import Clock
@@ -14,6 +16,7 @@ from .elections import Grant
 from .errors import LeadershipLost, LeadershipResigned, TermEnded
 from .standing import Event
 from .term import lease_over, name_of
+from .watchdog import Watched, stacks, watch
 
 __all__ = ["Tenure"]
 
@@ -21,13 +24,22 @@ log = logging.getLogger("aioha")
 
 GLANCE = 1 / 16  # of the lease: a loop timer does not count suspend, so look at the clock this often
 NEVER = float("inf")
+LONGEST_REPORT = 0.5  # seconds
+EXIT_STUCK = 75  # EX_TEMPFAIL: another copy will do the work
 
 
 class Tenure:
     """From the first moment of the work to its last. `happened` hears of changes of standing, in order."""
 
     def __init__(
-        self, grant: Grant, task: "asyncio.Task[object]", place: str, clock: Clock, happened: Callable[[Event], None]
+        self,
+        grant: Grant,
+        task: "asyncio.Task[object]",
+        place: str,
+        clock: Clock,
+        happened: Callable[[Event], None],
+        *,
+        exit_when_stuck: bool,
     ) -> None:
         self._grant = grant
         self._task = task
@@ -45,6 +57,9 @@ class Tenure:
         happened(Event.WORK)
         log.info("%s: leading, term %s, token %d", place, name_of(grant), grant.token)
         grant.listen(self._judge)
+        self._loop_thread = threading.get_ident()
+        self._exit_when_stuck = exit_when_stuck
+        self._watched = watch(Watched(self._due, clock, self._stuck)) if grant.deadline < NEVER else None
         self._judge()
 
     # ------------------------------------------------------------------ asking
@@ -88,6 +103,8 @@ class Tenure:
                 log.warning("%s", ending)
             self._happened(Event.STOP)
         self._working = False  # nobody is cancelled by us any more
+        if self._watched is not None:
+            self._watched.done()
         if self._timer is not None:
             self._timer.cancel()
         for _ in range(self._cancels):
@@ -106,7 +123,7 @@ class Tenure:
                 self._end(over)
                 return
             self._happened(Event.DOUBT if self._grant.doubtful else Event.SURE)
-        elif self._clock() >= min(self._stop_by, self._grant.deadline):
+        elif self._clock() >= self._due():
             self._insist()
             return
         self._set_timer()
@@ -134,16 +151,35 @@ class Tenure:
         self._set_timer()
 
     def _insist(self) -> None:
-        """The time to stop is over and the work still runs."""
-        if self._insisted:
+        """The time to stop is over and the work still runs: once more. The watchdog, in its thread, reports it."""
+        if not self._insisted:
+            self._insisted = True
+            self._cancel("the time to stop is over")
+
+    def _due(self) -> float:
+        """When the work must have ended."""
+        return min(self._stop_by, self._grant.deadline)
+
+    def _stuck(self) -> None:
+        """Called in the watchdog's thread: the loop may be what hangs."""
+        if not self._exit_when_stuck:
+            self._report_stuck()
             return
-        self._insisted = True
+        # The loop may hang in a log handler, with its lock: that must not keep us from ending.
+        reporter = threading.Thread(target=self._report_stuck, daemon=True)
+        reporter.start()
+        reporter.join(LONGEST_REPORT)
+        os._exit(EXIT_STUCK)
+
+    def _report_stuck(self) -> None:
+        consequence = "this process ends" if self._exit_when_stuck else "leadership is not released before it ends"
         log.critical(
-            "%s: the work of term %s still runs although its time is over; leadership is not released before it ends",
+            "%s: the work of term %s still runs although its time is over; %s\n%s",
             self._place,
             name_of(self._grant),
+            consequence,
+            stacks(self._task, self._loop_thread),
         )
-        self._cancel("the time to stop is over")
 
     def _cancel(self, message: str) -> None:
         if asyncio.current_task() is self._task:
@@ -159,8 +195,7 @@ class Tenure:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        deadline = self._grant.deadline
-        until = deadline - self._grant.stop_grace if self._ending is None else min(self._stop_by, deadline)
+        until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due()
         if until == NEVER:
             return
         pause = max(0.0, min(until - self._clock(), self._grant.lease * GLANCE))

@@ -116,6 +116,9 @@ def run(
     connect_timeout: ConnectTimeout = None,
     tick: Annotated[float | None, _seconds("The servers' tickTime, if known.")] = None,
     lease: Annotated[str | None, typer.Option(metavar="KIND", help="quorum, or ping for a lone server.")] = None,
+    on_stuck: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="When CMD cannot be ended in time: log, or exit (75).")
+    ] = None,
     kill_after: Annotated[float, _seconds("CMD's time from SIGTERM to SIGKILL when we are told to end.")] = 10.0,
     once: Annotated[bool, typer.Option("--once", help=f"Exit {LOST} when the term is lost.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="The log on stderr: one JSON object a line.")] = False,
@@ -130,6 +133,7 @@ def run(
         connect_timeout=connect_timeout,
         tick=tick,
         lease=lease,
+        on_stuck=on_stuck,
     )
     log_to_stderr(as_json=log_json)
     if not kill_after >= 0:  # nan, too

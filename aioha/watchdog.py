@@ -1,0 +1,108 @@
+"""A thread that judges deadlines, since the event loop may be the thing that hangs.
+
+One for the whole process, while any elector is open. It looks when the earliest deadline has come and, if the work is
+still running then, reports it once, from the thread: what must have ended by its deadline and has not is *stuck*.
+It cannot run while C code holds the GIL, nor in a stopped process.
+"""
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from .clock import Clock
+
+__all__ = ["Watched", "acquire", "release", "stacks", "watch"]
+
+LONGEST_STACK = 50  # lines
+LONGEST_LOOK = 1.0  # seconds; a deadline may move, and a thread's wait does not count suspend
+
+
+class Watched:
+    """Work with a deadline. `due`: when it must have ended, on `clock`; may change. `stuck`: called once if it has not."""
+
+    def __init__(self, due: Callable[[], float], clock: Clock, stuck: Callable[[], None]) -> None:
+        self.due = due
+        self.clock = clock
+        self.stuck = stuck
+
+    def done(self) -> None:
+        """The work has ended."""
+        with _changed:
+            _watched.discard(self)
+
+
+_watched: set[Watched] = set()
+_changed = threading.Condition()
+_users = 0
+_thread: threading.Thread | None = None
+
+
+def acquire() -> None:
+    """An elector opens: from now on `watch` costs no thread's start."""
+    global _users, _thread  # noqa: PLW0603 - one thread a process is the point
+    with _changed:
+        _users += 1
+        if _thread is None or not _thread.is_alive():  # also in a forked child, where the parent's thread is not
+            _thread = threading.Thread(target=_look_on, name="aioha watchdog", daemon=True)
+            _thread.start()
+
+
+def release() -> None:
+    """An elector closes; the last one waits until the thread has ended, a moment."""
+    global _users, _thread  # noqa: PLW0603 - as above
+    with _changed:
+        _users -= 1
+        ending = _thread if _users == 0 else None
+        if ending is not None:
+            _thread = None
+        _changed.notify()
+    if ending is not None:
+        ending.join()
+
+
+def watch(watched: Watched) -> Watched:
+    """Judge this from now on."""
+    with _changed:
+        _watched.add(watched)
+        _changed.notify()
+    return watched
+
+
+def _look_on() -> None:
+    mine = threading.current_thread()
+    while True:
+        with _changed:
+            if _thread is not mine:
+                return
+            late = [each for each in _watched if each.clock() >= each.due()]
+            _watched.difference_update(late)
+            if not late:
+                ahead = min((each.due() - each.clock() for each in _watched), default=LONGEST_LOOK)
+                _changed.wait(min(max(ahead, 0.001), LONGEST_LOOK))
+        for each in late:
+            each.stuck()
+
+
+def stacks(task: Any, thread: int) -> str:
+    """Where a task stands, and what the thread of its loop is doing; for a log, from another thread."""
+    frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - documented, for this very use
+    doing = "".join(traceback.format_stack(frame)) if frame is not None else "  (no such thread)\n"
+    return f"The work stands at:\n{''.join(_awaiting(task.get_coro()))}The thread of its event loop is at:\n{doing}"
+
+
+def _awaiting(awaited: Any) -> list[str]:
+    """The lines of a suspended coroutine and of everything it awaits, outermost first."""
+    lines: list[str] = []
+    while awaited is not None and len(lines) < LONGEST_STACK:
+        frame = _first(awaited, "cr_frame", "gi_frame", "ag_frame")
+        if frame is not None:
+            lines.extend(traceback.format_list(traceback.extract_stack(frame, limit=1)))
+        awaited = _first(awaited, "cr_await", "gi_yieldfrom", "ag_await")
+    return lines
+
+
+def _first(thing: Any, *names: str) -> Any:
+    return next((value for name in names if (value := getattr(thing, name, None)) is not None), None)
