@@ -89,7 +89,7 @@ class Elector:
         if self._open:
             raise ElectionError(f"{self.place}: this elector is in use; make another one")
         await self.election.open()
-        self._open, self._failure = True, None
+        self._open, self._failure, self._owner_cancelled = True, None, False
         watchdog.acquire()
         if self._work is not None:
             self._owner = asyncio.current_task()

@@ -17,23 +17,31 @@ __all__ = ["Record", "parse_record"]
 LARGEST = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
 DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
 DAY = 86400.0
-_KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "token_base")
+_KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "owed_token", "owed_grace", "token_base")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The account of the last takeover. `number` 0: there has been none. `stop_grace` is seconds."""
+    """The account of the last takeover. `number` 0: there has been none.
+
+    `stop_grace`: seconds that its work may need to end. `owed_grace`: the same of the terms up to `owed_token`, of which
+    it was not known at the takeover whether their work had ended.
+    """
 
     number: int = 0
     identity: str = ""
     data: bytes = b""
     stop_grace: float = 0.0
     token_base: int = 0
+    owed_token: int = 0
+    owed_grace: float = 0.0
     unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def successor(self, identity: str, data: bytes, stop_grace: float, token_base: int) -> "Record":
+    def successor(
+        self, identity: str, data: bytes, stop_grace: float, token_base: int, owed: tuple[int, float] = (0, 0.0)
+    ) -> "Record":
         """The record that a takeover after this one writes."""
-        return Record(self.number + 1, identity, data, stop_grace, token_base, self.unknown)
+        return Record(self.number + 1, identity, data, stop_grace, token_base, *owed, self.unknown)
 
     def encode(self) -> bytes:
         fields: dict[str, Any] = {**self.unknown, "number": self.number, "identity": self.identity}
@@ -41,6 +49,8 @@ class Record:
         fields["stop_grace"] = self.stop_grace
         if self.token_base:
             fields["token_base"] = self.token_base
+        if self.owed_grace:
+            fields["owed_token"], fields["owed_grace"] = self.owed_token, self.owed_grace
         try:
             return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:  # JSON can hold half a surrogate pair, UTF-8 cannot; a takeover must not fail for it
@@ -61,10 +71,14 @@ def parse_record(raw: bytes) -> Record:
     number = _field(fields, "number", int, 0)
     stop_grace = _field(fields, "stop_grace", (int, float), 0.0)
     token_base = _field(fields, "token_base", int, 0)
+    owed_token = _field(fields, "owed_token", int, 0)
+    owed_grace = _field(fields, "owed_grace", (int, float), 0.0)
     for name, value, most in (
         ("number", number, LARGEST),
         ("token_base", token_base, LARGEST),
         ("stop_grace", stop_grace, DAY),
+        ("owed_token", owed_token, 2 * LARGEST),
+        ("owed_grace", owed_grace, DAY),
     ):
         if not 0 <= value <= most:
             raise ValueError(f"{name} is out of range")
@@ -74,6 +88,8 @@ def parse_record(raw: bytes) -> Record:
         _read_data(fields),
         float(stop_grace),
         token_base,
+        owed_token,
+        float(owed_grace),
         {key: value for key, value in fields.items() if key not in _KNOWN and _can_be_kept(value, DEEPEST)},
     )
 

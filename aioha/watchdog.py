@@ -88,7 +88,7 @@ def _look_on() -> None:
 
 def stacks(task: Any, thread: int) -> str:
     """Where a task stands, and what the thread of its loop is doing; for a log, from another thread."""
-    frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - documented, for this very use
+    frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented, for this very use
     doing = "".join(traceback.format_stack(frame)) if frame is not None else "  (no such thread)\n"
     return f"The work stands at:\n{''.join(_awaiting(task.get_coro()))}The thread of its event loop is at:\n{doing}"
 

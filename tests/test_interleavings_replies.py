@@ -186,7 +186,6 @@ async def test_an_elector_used_again_knows_nothing_of_a_failure_in_its_first_use
             await work.again.wait()
 
 
-@pytest.mark.xfail(reason="_owner_cancelled is not reset when the block is entered again")
 async def test_an_elector_used_again_takes_no_cancellation_of_others_for_its_own(store: Store) -> None:
     work, cancels = FailsFirst(), list[int]()
     elector = store.elector(work, on_failure="raise")

@@ -164,7 +164,9 @@ class Bidder:
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.
         grace = self._settings.grace_within(session.timeout) + session.round_trip * LEARNING
-        return ledger.record.successor(self._settings.identity, data, grace, base)
+        # Who comes after us may have to wait for work before ours, should we end before we have waited for it.
+        owed = (ledger.token, ledger.settle(ledger.ended))
+        return ledger.record.successor(self._settings.identity, data, grace, base, owed)
 
     def _takeover(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
         acl, names = self._ground.acl, self._ground.names

@@ -171,10 +171,9 @@ class EphemeralElection:
         if grant.unsettled:
             await asyncio.sleep(grant.unsettled)
         try:
-            if grant.ended is None:
-                checks = grant.checks if record else []
-                await release(grant.session, names, checks=checks, record=record, ended=grant.token)
-            else:  # the path may be another's by now
+            if grant.ended is None and record:
+                await release(grant.session, names, checks=grant.checks, ended=grant.token)
+            else:  # the path may be another's by now, and without a record nothing but a look could tell
                 await leave(grant.session, names, record=record, ended=grant.token if record else None)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours

@@ -19,25 +19,23 @@ STUMBLE = 0.05  # seconds, jittered
 OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
 
 
-async def release(
-    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], record: bool, ended: int | None
-) -> None:
-    """Give up a term that stands, in one round trip; `ended`: its token, if its work is known to have ended cleanly.
+async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: int) -> None:
+    """Give up a recorded term that stands, in one round trip; `ended`: its token, now that its work has ended.
 
     Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
     """
-    operations = [requests.delete(names.path, OURS)]
-    if record:
-        operations.append(requests.delete(names.seat))
-        if ended is not None:
-            operations.append(requests.set_data(names.ended, b"%d" % ended))
+    operations = [
+        requests.delete(names.path, OURS),
+        requests.delete(names.seat),
+        requests.set_data(names.ended, b"%d" % ended),
+    ]
     try:
         reply = await session.send(requests.multi(*checks, *operations))
         if requests.failure(reply) is None:
             return
     except PASSING:
         pass
-    await leave(session, names, record=record, ended=ended)
+    await leave(session, names, record=True, ended=ended)
 
 
 async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended: int | None = None) -> None:

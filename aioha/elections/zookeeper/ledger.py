@@ -71,7 +71,10 @@ class LedgerView:
 
         A session can be closed by a stranger, and its owner learns of it only at the next attach.
         """
-        return 0.0 if not self.token or ended == self.token else self.record.stop_grace
+        if not self.token or ended == self.token:
+            return 0.0
+        owed = 0.0 if ended == self.record.owed_token else self.record.owed_grace
+        return max(self.record.stop_grace, owed)
 
 
 @dataclass(frozen=True, slots=True)
