@@ -25,7 +25,9 @@ plain = st.recursive(
 strangers = st.dictionaries(names.filter(lambda name: name not in KNOWN), plain, max_size=4)
 owed = st.tuples(numbers, graces).map(lambda pair: pair if pair[1] else (0, 0.0))  # nothing owed is not written
 records = st.builds(
-    lambda number, identity, data, grace, base, owed, strange: Record(number, identity, data, grace, base, *owed, strange),
+    lambda number, identity, data, grace, base, owed, strange: Record(
+        number, identity, data, grace, base, owed[0], owed[1], strange
+    ),
     numbers,
     names,
     st.binary(max_size=40),
