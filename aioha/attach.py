@@ -5,6 +5,7 @@ depends on what is asked: a re-attach is urgent, a new session is a quorum commi
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from typing import Protocol
@@ -19,6 +20,8 @@ from .wire.dial import first_accepted
 from .wire.errors import AuthFailed, ConnectionLoss, SessionExpired
 
 __all__ = ["LONGEST_PAUSE", "Attacher", "longer"]
+
+log = logging.getLogger("aioha")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between rounds over all servers; jittered, so that herds spread
 DIAL_SHARE, LONGEST_DIAL = 1 / 4, 3.0  # of the session timeout, and seconds: a TCP connect; a lost SYN is repeated after 1 s
@@ -64,7 +67,7 @@ class Attacher:
         async def greet(connection: Connection) -> Connection | None:
             return await self._greet(session, connection)
 
-        self._patience = FIRST_PATIENCE
+        self._patience, told = FIRST_PATIENCE, False
         bound = min(session.timeout * DIAL_SHARE, LONGEST_DIAL)
         with anyio.CancelScope() as self._scope:
             while not session.is_dead:
@@ -75,9 +78,15 @@ class Attacher:
                     # Next time begin with the others: this one will have failed.
                     self.servers.sort(key=lambda server: str(server) == connection.server)
                     return connection
+                if not told:
+                    told = True
+                    log.warning("no ZooKeeper server reached, trying on: %s", self._reasons())
                 pause = longer(pause)
                 self._patience *= 2
         return None
+
+    def _reasons(self) -> str:
+        return "; ".join(f"{server}: {self.failures.get(str(server), 'no answer')}" for server in self.servers)
 
     def give_up(self) -> None:
         """The session is dead: stop trying."""

@@ -153,7 +153,8 @@ class Campaign:
         """Give old work that may not know yet that it is over, or that has no lease, the time to end."""
         pause = max(grant.settle, self._candidacy.takeover_delay)
         if pause > 0 and grant.ended is None:
-            log.info("%s: elected, %.2g s until the work starts", self._candidacy.place, pause)
+            reason = "the last term did not end cleanly" if grant.settle == pause else "takeover_delay"
+            log.info("%s: elected; %.2g s until the work starts (%s)", self._candidacy.place, pause, reason)
             over = asyncio.Event()
             grant.listen(lambda: over.set() if grant.ended is not None else None)
             waits = {asyncio.ensure_future(over.wait()), asyncio.ensure_future(self._resignation.wait())}

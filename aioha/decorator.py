@@ -32,6 +32,8 @@ def active_standby(
     Raises `ValueError` at once for a malformed `where` or options; when called, what `Elector` and its `lead` raise.
     """
 
+    if callable(where):
+        raise TypeError("active_standby needs to know where: write @active_standby(where)")
     Settings.resolve(parse(where), **options)  # a mistake shows where it stands, not at the first call
 
     def decorate(main: Callable[Concatenate[Term, P], Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R | None]]:

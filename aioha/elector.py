@@ -11,7 +11,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import watchdog
 from .campaign import Campaign
@@ -159,7 +159,7 @@ class Elector:
             campaign = Campaign(self)
             try:
                 async with campaign as term:
-                    return await Steps(work(term), campaign.stop_if_over)
+                    return await Steps(_awaitable(work, term), campaign.stop_if_over)
             except TermEnded as ended:
                 if ended is not campaign.raised:
                     raise
@@ -200,6 +200,7 @@ class Elector:
             raise ElectionError(f"{self.place}: this elector is campaigning already; one campaign at a time")
         self._campaign = campaign
         self.happened(Event.JOIN)
+        log.info("%s: standing by as %s", self.place, self.identity)
         yields, self._yields = self._yields, False
         return yields
 
@@ -290,6 +291,13 @@ class Elector:
     def _check_open(self) -> None:
         if not self._open:
             raise ElectionError(f"{self.place}: not connected; use it inside `async with Elector(...)`")
+
+
+def _awaitable(work: Work[T], term: Term) -> Awaitable[T]:
+    started: Any = work(term)
+    if not isinstance(started, Awaitable):
+        raise TypeError(f"work must be an async function; {work!r} returned {started!r}")
+    return cast("Awaitable[T]", started)
 
 
 class Campaigns(AsyncIterator[Campaign]):

@@ -221,6 +221,8 @@ class ZooKeeperSession:
     def granted(self, connection: Connection, greeting: Greeting) -> None:
         """A server took the session; it is not attached before it is authenticated too."""
         created, self.zxid = not self.id, self.zxid_to_insist_on
+        if created and greeting.timeout != self._asked:
+            log.info("session_timeout: asked for %g s, the servers grant %g s", self._asked, greeting.timeout)
         self.id, self.password = greeting.session_id, greeting.password
         self.lease.attached(greeting.sent, greeting.timeout, created=created)
         connection.listen(self)
@@ -279,7 +281,8 @@ class ZooKeeperSession:
 
     def _become(self, state: SessionState, why: str) -> None:
         self.state, self.why = state, why
-        log.debug("session %#x: %s (%s)", self.id, state.value, why)
+        level = logging.WARNING if state in (SessionState.SUSPENDED, SessionState.EXPIRED) else logging.INFO
+        log.log(level, "ZooKeeper session %#x: %s (%s)", self.id, state.value, why)
         failure: Exception | None = None
         for listener in tuple(self._listeners):
             if listener not in self._listeners:

@@ -30,7 +30,7 @@ class Options(TypedDict, total=False):
 
     identity: str
     data: bytes
-    layout: str
+    layout: Literal["ephemeral", "mooon"]
     session_timeout: float
     stop_grace: float | None
     takeover_delay: float
@@ -71,7 +71,7 @@ class Settings:
 
     identity: str = field(default_factory=_default_identity)
     data: bytes | None = None
-    layout: str = "ephemeral"
+    layout: Literal["ephemeral", "mooon"] = "ephemeral"
     session_timeout: float = 10.0
     stop_grace: float | None = None
     takeover_delay: float = 0.0

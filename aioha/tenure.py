@@ -172,7 +172,12 @@ class Tenure:
         os._exit(EXIT_STUCK)
 
     def _report_stuck(self) -> None:
-        consequence = "this process ends" if self._exit_when_stuck else "leadership is not released before it ends"
+        if self._exit_when_stuck:
+            consequence = "this process ends"
+        elif self._grant.seated and self._clock() < self._grant.deadline:
+            consequence = "leadership is not released before it ends"
+        else:
+            consequence = "another candidate may lead by now"
         log.critical(
             "%s: the work of term %s still runs although its time is over; %s\n%s",
             self._place,

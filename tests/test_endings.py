@@ -418,3 +418,9 @@ async def test_elector_may_be_entered_and_left_in_different_tasks(store: Store) 
     await started.wait()
     await asyncio.create_task(elector.__aexit__(None, None, None))
     await assert_released(store)
+
+
+async def test_work_that_is_no_async_function_is_named(store: Store, elector: Elector) -> None:
+    with pytest.raises(TypeError, match="async function"):
+        await elector.lead(lambda term: 3)  # type: ignore[arg-type,return-value]
+    await assert_released(store)

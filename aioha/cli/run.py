@@ -82,7 +82,6 @@ class _Run:
     async def _campaign(self) -> int:
         async with self._elector as elector:
             async for campaign in elector.campaigns():
-                log.info("%s: standing by as %s", self._plan.where, elector.identity)
                 with suppress(TermEnded):  # the campaign has said why in the log
                     async with campaign as term:
                         await self._lead(term)
