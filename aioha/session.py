@@ -57,6 +57,13 @@ class SessionState(Enum):
         return self in (SessionState.EXPIRED, SessionState.FAILED, SessionState.CLOSED)
 
 
+LOUDNESS = {
+    SessionState.SUSPENDED: logging.WARNING,
+    SessionState.EXPIRED: logging.WARNING,
+    SessionState.CLOSED: logging.DEBUG,  # it was asked for
+}
+
+
 class ZooKeeperSession:
     """See the head of this file. `run` does the work and must be running for anything to happen.
 
@@ -281,8 +288,7 @@ class ZooKeeperSession:
 
     def _become(self, state: SessionState, why: str) -> None:
         self.state, self.why = state, why
-        level = logging.WARNING if state in (SessionState.SUSPENDED, SessionState.EXPIRED) else logging.INFO
-        log.log(level, "ZooKeeper session %#x: %s (%s)", self.id, state.value, why)
+        log.log(LOUDNESS.get(state, logging.INFO), "ZooKeeper session %#x: %s (%s)", self.id, state.value, why)
         failure: Exception | None = None
         for listener in tuple(self._listeners):
             if listener not in self._listeners:
