@@ -13,7 +13,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 from .attach import LONGEST_PAUSE, Attacher, longer
@@ -21,6 +20,7 @@ from .clock import Clock
 from .errors import SessionFailed
 from .heartbeat import Heartbeat
 from .lease import Lease
+from .session_state import LOUDNESS, NotAttached, SessionState
 from .where import Server
 from .wire import requests
 from .wire.connection import Connection, Greeting
@@ -36,32 +36,6 @@ ROUND_TRIP_GROWTH = 1.1  # from reply to reply, so that a link that has become s
 NEVER = float("inf")
 NEW = 0
 NO_PASSWORD = bytes(16)
-
-
-class NotAttached(ConnectionError):
-    """No server is attached at the moment: nothing was sent."""
-
-
-class SessionState(Enum):
-    """See the head of this file."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    SUSPENDED = "suspended"
-    EXPIRED = "expired"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-    @property
-    def is_dead(self) -> bool:
-        return self in (SessionState.EXPIRED, SessionState.FAILED, SessionState.CLOSED)
-
-
-LOUDNESS = {
-    SessionState.SUSPENDED: logging.WARNING,
-    SessionState.EXPIRED: logging.WARNING,
-    SessionState.CLOSED: logging.DEBUG,  # it was asked for
-}
 
 
 class ZooKeeperSession:

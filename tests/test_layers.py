@@ -31,6 +31,7 @@ LAYERS = {
     "session": [
         "aioha.attach",
         "aioha.session",
+        "aioha.session_state",
         "aioha.sessions",
         "aioha.heartbeat",
         "aioha.lease",
