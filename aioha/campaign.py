@@ -6,6 +6,7 @@ ends. At the exit the body has ended; only then, shielded and bounded, the term 
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Protocol, cast
 
@@ -17,7 +18,7 @@ from .standing import Event
 from .tenure import Tenure
 from .term import Term
 
-__all__ = ["Campaign", "Candidacy"]
+__all__ = ["Campaign", "Campaigns", "Candidacy"]
 
 log = logging.getLogger("aioha")
 
@@ -191,6 +192,16 @@ class Campaign:
             self.raised = ending
             raise ending from error
         error.add_note(f"(raised while the work was ending: {ending})")
+
+
+class Campaigns(AsyncIterator[Campaign]):
+    """An endless supply of campaigns of one elector."""
+
+    def __init__(self, candidacy: Candidacy) -> None:
+        self._candidacy = candidacy
+
+    async def __anext__(self) -> Campaign:
+        return Campaign(self._candidacy)
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:

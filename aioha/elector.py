@@ -9,12 +9,12 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import watchdog
-from .campaign import Campaign
+from .campaign import Campaign, Campaigns
 from .elections import Election, Leader, SessionView, from_where
 from .errors import ElectionError, LeadershipLost, TermEnded
 from .host import finish
@@ -143,7 +143,7 @@ class Elector:
         """
         return Campaign(self)
 
-    def campaigns(self) -> "Campaigns":
+    def campaigns(self) -> Campaigns:
         """`async for campaign in elector.campaigns()`: one after another, each to be entered with `async with`."""
         return Campaigns(self)
 
@@ -298,13 +298,3 @@ def _awaitable(work: Work[T], term: Term) -> Awaitable[T]:
     if not isinstance(started, Awaitable):
         raise TypeError(f"work must be an async function; {work!r} returned {started!r}")
     return cast("Awaitable[T]", started)
-
-
-class Campaigns(AsyncIterator[Campaign]):
-    """An endless supply of campaigns of one elector."""
-
-    def __init__(self, elector: Elector) -> None:
-        self._elector = elector
-
-    async def __anext__(self) -> Campaign:
-        return self._elector.campaign()
