@@ -8,7 +8,6 @@ elector's supervision needs neither a task nor a poll.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Protocol
 
 __all__ = ["Election", "Grant", "Leader", "Predecessor", "SessionView"]
@@ -153,6 +152,3 @@ class Election(Protocol):
     async def close(self) -> None:
         """Leave, bounded, in any state. Called after every grant was released or given up on."""
         ...
-
-
-Traceback = TracebackType | None
