@@ -7,7 +7,7 @@ BIN := .venv/bin
 JAR := /usr/share/java/zookeeper.jar
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
-.PHONY: help demo test lint bench clean zookeeper
+.PHONY: help demo test lint bench clean stores
 .DELETE_ON_ERROR:
 
 help:
@@ -16,7 +16,8 @@ help:
 demo: .venv/made
 	@$(BIN)/aioha demo $(ARGS)
 
-test: .venv/made-dev zookeeper
+test: STORES := zookeeper postgresql redis-server
+test: .venv/made-dev stores
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/made-dev
@@ -25,7 +26,8 @@ lint: .venv/made-dev
 	$(BIN)/mypy --strict
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: .venv/made-dev zookeeper
+bench: STORES := zookeeper
+bench: .venv/made-dev stores
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
@@ -43,10 +45,18 @@ clean:
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[cli]' --group dev
 	@touch $@
 
-# Tests that need a server skip loudly without one; with AIOHA_REQUIRE_ALL=1 they fail.
-zookeeper:
-	@if [ -e $(JAR) ] && command -v java >/dev/null; then :; \
-	elif ! command -v apt-get >/dev/null; then echo 'no ZooKeeper server here to test with: install Debian'"'"'s package zookeeper'; \
-	elif [ "$$(id -u)" = 0 ]; then $(APT) update && $(APT) install -y zookeeper; \
-	elif sudo -n true 2>/dev/null; then sudo $(APT) update && sudo $(APT) install -y zookeeper; \
-	else echo 'no ZooKeeper server here to test with: sudo apt-get install zookeeper'; fi
+# Servers to test with, by the names of Debian's packages. Tests start processes of their own; a service that a package
+# starts is left alone. Tests that need a server skip loudly without it; with AIOHA_REQUIRE_ALL=1 they fail.
+stores:
+	@missing=; for store in $(STORES); do \
+	    case $$store in \
+	        zookeeper) [ -e $(JAR) ] && command -v java ;; \
+	        postgresql) ls /usr/lib/postgresql/*/bin/initdb || command -v initdb ;; \
+	        *) command -v $$store ;; \
+	    esac >/dev/null 2>&1 || missing="$$missing $$store"; \
+	done; \
+	if [ -z "$$missing" ]; then :; \
+	elif ! command -v apt-get >/dev/null; then echo "not all servers are here to test with: install$$missing"; \
+	elif [ "$$(id -u)" = 0 ]; then $(APT) update && $(APT) install -y $$missing; \
+	elif sudo -n true 2>/dev/null; then sudo $(APT) update && sudo $(APT) install -y $$missing; \
+	else echo "not all servers are here to test with: sudo apt-get install$$missing"; fi

@@ -12,11 +12,13 @@ from typing import Protocol, cast
 
 from .clock import Clock
 from .elections import Election, Grant
-from .errors import ElectionError, LeadershipResigned, TermEnded
+from .errors import ElectionError, Fenced, LeadershipResigned, TermEnded
 from .host import finish
+from .settings import Settings
 from .standing import Event
 from .tenure import Tenure
 from .term import Term
+from .threshold import Threshold
 
 __all__ = ["Campaign", "Campaigns", "Candidacy"]
 
@@ -32,8 +34,7 @@ class Candidacy(Protocol):
     place: str
     clock: Clock
     election: Election
-    takeover_delay: float
-    exit_when_stuck: bool
+    settings: Settings
 
     def begin(self, campaign: "Campaign") -> bool: ...
     def happened(self, event: Event) -> None: ...
@@ -81,7 +82,7 @@ class Campaign:
             candidacy.place,
             candidacy.clock,
             candidacy.happened,
-            exit_when_stuck=candidacy.exit_when_stuck,
+            exit_when_stuck=candidacy.settings.on_stuck == "exit",
         )
         return Term(grant, candidacy.place, candidacy.clock, tenure.ending, self._resign_term)
 
@@ -134,37 +135,23 @@ class Campaign:
     # ------------------------------------------------------------------ being elected
 
     async def _elected(self, yielding: bool) -> Grant:
+        candidacy = self._candidacy
+        threshold = Threshold(candidacy.place, candidacy.clock, candidacy.settings, self._resignation)
         while True:
             self._resignation.clear()
-            self._grant = grant = await self._candidacy.election.win(yielding=yielding)
+            self._grant = grant = await candidacy.election.win(yielding=yielding)
             try:
-                await self._settle(grant)
+                if await threshold.cross(grant):
+                    return grant
             except BaseException:
                 await self._release(grant)
                 raise
-            if grant.ended is None and not self._resignation.is_set():
-                return grant
-            yielding = self._resignation.is_set()
+            yielding = self._resignation.is_set() or threshold.failed
             interrupted = await self._release(grant)
             self._gone = asyncio.Event()
             if interrupted is not None:
                 raise interrupted
-
-    async def _settle(self, grant: Grant) -> None:
-        """Give old work that may not know yet that it is over, or that has no lease, the time to end."""
-        pause = max(grant.settle, self._candidacy.takeover_delay)
-        if pause > 0 and grant.ended is None:
-            reason = "the last term did not end cleanly" if grant.settle == pause else "takeover_delay"
-            log.info("%s: elected; %.2g s until the work starts (%s)", self._candidacy.place, pause, reason)
-            over = asyncio.Event()
-            grant.listen(lambda: over.set() if grant.ended is not None else None)
-            waits = {asyncio.ensure_future(over.wait()), asyncio.ensure_future(self._resignation.wait())}
-            try:
-                await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-        await grant.ready(self._resignation)
+            await threshold.back_off()
 
     # ------------------------------------------------------------------ leaving
 
@@ -188,7 +175,7 @@ class Campaign:
         if error is None or isinstance(error, asyncio.CancelledError):
             self.raised = ending
             raise ending from None
-        if _is_only(error, TermEnded):  # from `check()`: a loss, not a failure
+        if _says_that_it_is_over(error):  # from `check()`, or a transaction: a loss, not a failure
             self.raised = ending
             raise ending from error
         error.add_note(f"(raised while the work was ending: {ending})")
@@ -204,7 +191,7 @@ class Campaigns(AsyncIterator[Campaign]):
         return Campaign(self._candidacy)
 
 
-def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
+def _says_that_it_is_over(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_only(each, kind) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
-    return isinstance(error, kind)
+        return all(_says_that_it_is_over(each) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return isinstance(error, TermEnded) or (isinstance(error, Fenced) and error.operation is None)

@@ -64,10 +64,8 @@ class Elector:
             raise TypeError(f"work must be an async function that takes the term, got {work!r}")
         self.place = place
         self.clock = settings.clock
-        self.takeover_delay = settings.takeover_delay
-        self.exit_when_stuck = settings.on_stuck == "exit"
         self.election = election
-        self._settings = settings
+        self.settings = settings
         self._work = work
         self._standing = Standing.OUT
         self._campaign: Campaign | None = None
@@ -117,7 +115,7 @@ class Elector:
     @property
     def identity(self) -> str:
         """This candidate's name in the election."""
-        return self._settings.identity
+        return self.settings.identity
 
     @property
     def standing(self) -> Standing:
@@ -166,7 +164,7 @@ class Elector:
                 if task.cancelling() > cancels:  # somebody wants us to end, and the work took that for the term's end
                     raise asyncio.CancelledError from None
                 if isinstance(ended, LeadershipLost):  # as all others may have lost something now: do not come in step
-                    await asyncio.sleep(random.uniform(0, self._settings.session_timeout * JITTER_SHARE))
+                    await asyncio.sleep(random.uniform(0, self.settings.session_timeout * JITTER_SHARE))
 
     async def resign(self) -> None:
         """Give the term up, if we lead; the others go first then. From the work itself it returns at once, and the
@@ -252,10 +250,10 @@ class Elector:
     def _takes_failure(self, error: Exception) -> bool:
         """Decide about failed background work. True: try again."""
         log.critical("%s: the work failed: %r", self.place, error, exc_info=error)
-        if self._settings.on_failure == "retry" and not isinstance(error, ElectionError):
+        if self.settings.on_failure == "retry" and not isinstance(error, ElectionError):
             return True
         self._failure = error
-        if self._settings.on_failure == "exit":
+        if self.settings.on_failure == "exit":
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._owner is not None and not self._owner.done():
             self._owner_cancelled = self._owner.cancel(f"the work failed: {error!r}")

@@ -46,7 +46,16 @@ class LayoutMismatch(ElectionError):
 
 
 class Fenced(ElectionError):
-    """A fenced write was refused: the term it belongs to is over."""
+    """A fenced transaction was refused as a whole: nothing was written. Raised by the end of `term.transaction()`.
+
+    `operation` tells by whose check. None: the term is over; why is in the message, and is the `__cause__`. Let out of
+    a campaign's block it is a loss, as `TermEnded` is. Else an operation of the transaction did not pass, counted from
+    1: a version was not the one given, a node was there or was not. The term goes on, and the error is the caller's.
+    """
+
+    def __init__(self, message: str = "", operation: int | None = None) -> None:
+        super().__init__(message)
+        self.operation = operation
 
 
 class TransferRefused(ElectionError):

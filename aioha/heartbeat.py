@@ -1,8 +1,9 @@
 """Keeping one connection honest: a heartbeat each eighth of the session timeout, and a bound on every answer.
 
-While nothing rests on the session a heartbeat is a ping. While something does (a term, or a place from which one may
-begin), it is the pair that proves a quorum lease: a small write, and a `sync` sent on its reply (see `lease`). A
-heartbeat unanswered for `SILENCE` drops the connection: another server is then found faster than this one is believed.
+While nothing rests on the session a heartbeat is a ping. While something does (a term), it is the pair that proves a
+quorum lease: a small write, and a `sync` sent on its reply (see `lease`). While somebody stands ready to take over, it
+is the `sync` alone: the write that takes over then proves the lease by its own reply, a round trip earlier. A heartbeat
+unanswered for `SILENCE` drops the connection: another server is then found faster than this one is believed.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ class Heartbeat:
         self._lease = lease
         self._clock = clock
         self._stakes: list[Stake] = []
+        self._ready: dict[object, str] = {}  # who stands ready, and the path that is asked about
         self._turn = 0
         self._hurry = asyncio.Event()
         self._proofs: list[asyncio.Future[None]] = []
@@ -66,6 +68,16 @@ class Heartbeat:
             self._stakes.remove(stake)
             self._hurry.set()  # a beat that it spoilt has proved nothing for the others
 
+    def stand_ready(self, path: str) -> Callable[[], None]:
+        """From now on a bid may be sent at any moment, and work begin on its reply. Returns the function that ends it."""
+        who = object()
+        self._ready[who] = path
+
+        def stand_down() -> None:
+            self._ready.pop(who, None)
+
+        return stand_down
+
     async def run(self, connection: Connection) -> None:
         """Beat until the connection is lost; drops it when it falls silent."""
         try:
@@ -79,9 +91,9 @@ class Heartbeat:
         finally:
             connection.abort("session given up")
 
-    def anchor(self) -> Anchor | None:
-        """What a write sent now will be able to prove; to be taken before the write is sent."""
-        return self._lease.anchor(self._clock())
+    def anchor(self, *, enough: float = float("inf")) -> Anchor | None:
+        """What a write sent now will be able to prove; to be taken before the write is sent. `enough`: see `Lease`."""
+        return self._lease.anchor(self._clock(), enough=enough)
 
     async def prove(self, connection: Connection, anchor: Anchor | None, write: "asyncio.Future[Any]", path: str) -> Any:
         """Await the reply to a `multi` and, if it succeeded, let it prove the lease as far as `anchor` goes.
@@ -89,10 +101,10 @@ class Heartbeat:
         Returns the reply once the lease is proved. Unbounded: the heartbeat's own bound drops a silent connection.
         Raises `ResponseError`, `ConnectionError`.
         """
-        reply = await asyncio.shield(write)
+        reply = await write
         if anchor is not None and requests.failure(reply) is None:
             if anchor.needs_relay:
-                await _sent(connection, requests.sync(path))
+                await self._sync(connection, path)
             if connection.lost is None:
                 self._lease.proved(anchor)
                 proofs, self._proofs = self._proofs, []
@@ -121,6 +133,8 @@ class Heartbeat:
         try:
             if self._stakes:
                 await self._prove_stakes(connection)
+            elif self._ready and not self._lease.pings_prove:
+                await self._sync(connection, next(iter(self._ready.values())))
             else:
                 await connection.send(requests.ping())
         except (ConnectionError, ConnectionLoss):
@@ -141,6 +155,20 @@ class Heartbeat:
             index, error = failed
             if owners[index] in self._stakes:
                 owners[index].refuted(error)
+
+    async def _sync(self, connection: Connection, path: str) -> None:
+        """Ask something of the ensemble's leader; the answer may serve as c'."""
+        sent = self._clock()  # not later than it leaves
+
+        def answered(error: ResponseError | None) -> None:  # at once: a connection lost later must not be credited
+            if error is None:
+                self._lease.relayed(sent)
+
+        try:
+            reply = connection.send(requests.sync(path), then=answered)
+        except ConnectionError:  # lost before it leaves: the same as lost after it
+            raise ConnectionLoss from None
+        await reply
 
     async def _answered(self, beat: "asyncio.Future[None]", connection: Connection) -> None:
         """Wait for the heartbeat's answers; no request may stay unanswered for longer than `silence`."""
@@ -164,11 +192,3 @@ class Heartbeat:
             await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurry.cancel()
-
-
-async def _sent(connection: Connection, request: requests.Request) -> Any:
-    """A connection that is lost before the request leaves is the same as one lost after it."""
-    try:
-        return await connection.send(request)
-    except ConnectionError:
-        raise ConnectionLoss from None

@@ -8,16 +8,29 @@ Unknown fields are kept: a newer aioha may share the election. What stands there
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+
+from .ended import brief, newest
+from .leaders import Predecessor
 
 __all__ = ["Record", "parse_record"]
 
 LARGEST = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
 DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
 DAY = 86400.0
-_KNOWN = ("number", "identity", "data", "data_base64", "stop_grace", "owed_token", "owed_grace", "token_base")
+_KNOWN = (
+    "number",
+    "identity",
+    "data",
+    "data_base64",
+    "stop_grace",
+    "owed_token",
+    "owed_grace",
+    "token_base",
+    "unfenced",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,8 @@ class Record:
 
     `stop_grace`: seconds that its work may need to end. `owed_grace`: the same of the terms up to `owed_token`, of which
     it was not known at the takeover whether their work had ended.
+    `unfenced`: those terms themselves, newest first, as far as no fence hook was known to have returned for them: the
+    newest 16, and of each one's data at most 256 bytes (longer data is left out). `ended` says which are done with since.
     """
 
     number: int = 0
@@ -36,12 +51,20 @@ class Record:
     owed_token: int = 0
     owed_grace: float = 0.0
     unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    unfenced: tuple[Predecessor, ...] = ()
 
     def successor(
-        self, identity: str, data: bytes, stop_grace: float, token_base: int, owed: tuple[int, float] = (0, 0.0)
+        self,
+        identity: str,
+        data: bytes,
+        stop_grace: float,
+        token_base: int,
+        owed: tuple[int, float] = (0, 0.0),
+        unfenced: Iterable[Predecessor] = (),
     ) -> "Record":
         """The record that a takeover after this one writes."""
-        return Record(self.number + 1, identity, data, stop_grace, token_base, *owed, self.unknown)
+        kept = newest(map(brief, unfenced))
+        return Record(self.number + 1, identity, data, stop_grace, token_base, *owed, self.unknown, kept)
 
     def encode(self) -> bytes:
         fields: dict[str, Any] = {**self.unknown, "number": self.number, "identity": self.identity}
@@ -51,6 +74,10 @@ class Record:
             fields["token_base"] = self.token_base
         if self.owed_grace:
             fields["owed_token"], fields["owed_grace"] = self.owed_token, self.owed_grace
+        if self.unfenced:
+            fields["unfenced"] = [
+                {"token": each.token, "identity": each.identity, **_data_fields(each.data)} for each in self.unfenced
+            ]
         try:
             return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:  # JSON can hold half a surrogate pair, UTF-8 cannot; a takeover must not fail for it
@@ -91,7 +118,18 @@ def parse_record(raw: bytes) -> Record:
         owed_token,
         float(owed_grace),
         {key: value for key, value in fields.items() if key not in _KNOWN and _can_be_kept(value, DEEPEST)},
+        newest(map(_read_unfenced, _field(fields, "unfenced", list, []))),
     )
+
+
+def _read_unfenced(line: Any) -> Predecessor:
+    if not isinstance(line, dict):
+        raise ValueError(f"unfenced holds a {type(line).__name__}")
+    fields = cast("dict[str, Any]", line)
+    token = _field(fields, "token", int, 0)
+    if not 0 < token <= 2 * LARGEST:
+        raise ValueError("unfenced: token is out of range")
+    return brief(Predecessor(_field(fields, "identity", str, ""), _read_data(fields), token, ended_cleanly=False))
 
 
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:

@@ -5,6 +5,7 @@ on the dead one has been told by then. It is also what people see as `elector.se
 """
 
 import asyncio
+import functools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from .clock import Clock
 from .errors import ElectionError, SessionFailed, Unavailable
+from .guardian.guarded import Guardian
 from .host import Host
 from .lease import Lease
 from .session import SessionState, ZooKeeperSession
@@ -42,10 +44,12 @@ class Sessions:
         tick: float | None = None,
         pings_prove: bool = False,
         credentials: tuple[str, str] | None = None,
+        guardian: Guardian | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.current: ZooKeeperSession | None = None
         self.failure: BaseException | None = None
+        self.guardian = guardian
         self._servers = servers
         self._asked = session_timeout
         self._clock = clock
@@ -102,6 +106,8 @@ class Sessions:
         Raises `Unavailable` naming each server and why, or `SessionFailed`. A failed `open` leaves nothing behind.
         """
         await self._host.start()
+        if self.guardian is not None:
+            self.guardian.start()
         if math.isinf(connect_timeout):
             self._begin()
             return
@@ -122,6 +128,8 @@ class Sessions:
             if self.current is not None:
                 await self.current.close()
         finally:
+            if self.guardian is not None:
+                await self.guardian.stop()
             await self._host.stop()
 
     async def live(self) -> ZooKeeperSession:
@@ -160,8 +168,17 @@ class Sessions:
             credentials=self._credentials,
         )
         self.current = session
+        if self.guardian is not None:
+            session.subscribe(functools.partial(self._tell_guardian, self.guardian, session))
         self._host.spawn(session.run)
         return session
+
+    def _tell_guardian(self, guardian: Guardian, session: ZooKeeperSession) -> None:
+        if session.state is SessionState.CONNECTED:
+            guardian.attend((session.id, session.password, session.timeout, self._credentials))
+            guardian.serve([(each.host, each.port) for each in self._servers], session.connection.address)
+        elif session.state in (SessionState.EXPIRED, SessionState.CLOSED):
+            guardian.attend(None)
 
     async def _insist_on_lone_server(self, session: ZooKeeperSession) -> None:
         """A ping proves nothing about an ensemble: its leader may have expired us while a follower still answers."""

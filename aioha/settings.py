@@ -8,15 +8,18 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from .clock import Clock, boottime
 from .errors import SessionFailed
+from .leaders import Predecessor
 from .where import Where
 
-__all__ = ["Options", "Settings"]
+__all__ = ["FenceHook", "Options", "Settings"]
+
+FenceHook = Callable[[Predecessor], Awaitable[None]]
 
 LAYOUTS = ("ephemeral", "mooon")
 GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
@@ -39,8 +42,10 @@ class Options(TypedDict, total=False):
     on_stuck: Literal["log", "exit"]
     tick: float | None
     lease: Literal["quorum", "ping"]
+    guardian: Literal[False, True, "tree"]
     record: bool
     token_floor: int
+    fence: FenceHook | None
     acl: Sequence[Any] | None
     clock: Clock
 
@@ -64,8 +69,12 @@ class Settings:
     on_stuck: what happens to work that still runs at its deadline: "log", or "exit": the process ends with 75.
     tick: the servers' tickTime, if known; tightens the lease.
     lease: "quorum", or "ping" for a lone server.
+    guardian: a process that closes our session when we die, and kills us when we hang past our lease; True, or "tree":
+        it also kills every process that we have started, rather than wait for those to end.
     record: keep the account of terms beside the election.
     token_floor: every token will be above it (for a move from a store whose tokens were higher).
+    fence: awaited before the work for each earlier term that did not end cleanly and for which no candidate's has
+        returned yet, newest first; if it raises, we resign. Needs the record.
     acl: ACL of every node created; None: open to all. A sequence of `aiozk.ACL`.
     """
 
@@ -80,8 +89,10 @@ class Settings:
     on_stuck: Literal["log", "exit"] = "log"
     tick: float | None = None
     lease: Literal["quorum", "ping"] = "quorum"
+    guardian: Literal[False, True, "tree"] = False
     record: bool = True
     token_floor: int = 0
+    fence: FenceHook | None = None
     acl: Sequence[Any] | None = None
     clock: Clock = boottime
 
@@ -119,11 +130,14 @@ class Settings:
         _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
         _check_choice("on_stuck", self.on_stuck, ("log", "exit"))
         _check_choice("lease", self.lease, ("quorum", "ping"))
+        if not isinstance(self.guardian, bool) and self.guardian != "tree":
+            raise ValueError(f"guardian: {self.guardian!r} is not one of True, False, 'tree'")
         _check_duration("session_timeout", self.session_timeout, above=0.0, longest=LONGEST_TIMEOUT)
         _check_duration("takeover_delay", self.takeover_delay)
         _check_duration("connect_timeout", self.connect_timeout, above=0.0, infinite=True)
         _check_type("record", self.record, bool, "True or False")
         self._check_token_floor()
+        self._check_fence()
         if self.acl is not None and (isinstance(self.acl, str | bytes) or not isinstance(self.acl, Sequence)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"acl: must be a sequence of aiozk.ACL, got {type(self.acl).__name__}")
         if not callable(self.clock):
@@ -136,6 +150,15 @@ class Settings:
             raise ValueError(f"token_floor: must not be negative, got {self.token_floor}")
         if self.token_floor >= LARGEST_TOKEN:
             raise ValueError(f"token_floor: must be less than {LARGEST_TOKEN}: tokens are signed 64-bit numbers")
+
+    def _check_fence(self) -> None:
+        if self.fence is None:
+            return
+        if not callable(self.fence):
+            raise ValueError(f"fence: must be an async function of the predecessor, got {type(self.fence).__name__}")
+        without = "record=False" if not self.record else "layout='mooon'" if self.layout == "mooon" else None
+        if without is not None:
+            raise ValueError(f"fence: not with {without}: no record is kept then, so nobody knows how the last term ended")
 
     def _check_relations(self) -> None:
         if self.stop_grace is not None:
@@ -202,13 +225,18 @@ def _check_duration(
 
 _DURATIONS = ("session_timeout", "stop_grace", "takeover_delay", "connect_timeout", "tick")
 _TEXTS = ("identity", "layout", "lease", "on_failure", "on_stuck")
+_GUARDIANS = {"true": True, "false": False, "tree": "tree"}
 
 
 def _from_text(name: str, text: str) -> Any:
     if name in _TEXTS:
         return text
+    if name == "guardian":
+        if text not in _GUARDIANS:
+            raise ValueError(f"where: option guardian={text!r} is not one of {', '.join(_GUARDIANS)}")
+        return _GUARDIANS[text]
     if name not in _DURATIONS:
-        known = ", ".join(sorted((*_TEXTS, *_DURATIONS)))
+        known = ", ".join(sorted((*_TEXTS, *_DURATIONS, "guardian")))
         raise ValueError(f"where: unknown option {name!r}; known: {known}")
     try:
         return float(text)

@@ -21,6 +21,7 @@ class SessionOptions(TypedDict, total=False):
     connect_timeout: float
     tick: float | None
     lease: Literal["quorum", "ping"]
+    guardian: Literal[False, True, "tree"]
     clock: Clock
 
 

@@ -34,7 +34,7 @@ class Event(Enum):
 
     JOIN = "join"  # a campaign begins
     WITHDRAW = "withdraw"  # it ends before its work began
-    WORK = "work"  # granted, settled: the work begins
+    WORK = "work"  # granted, settled, nobody left to fence: the work begins
     DOUBT = "doubt"  # the connection is gone; the lease is not over
     SURE = "sure"  # the same session is attached again
     STOP = "stop"  # the term is over or given up: the work is told to end

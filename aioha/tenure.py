@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from .clock import Clock
 from .elections import Grant
@@ -29,7 +30,10 @@ EXIT_STUCK = 75  # EX_TEMPFAIL: another copy will do the work
 
 
 class Tenure:
-    """From the first moment of the work to its last. `happened` hears of changes of standing, in order."""
+    """From the first moment of the work to its last. `happened` hears of changes of standing, in order.
+
+    A fence hook is held to the same rules before the work begins (`doing`).
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Tenure:
         happened: Callable[[Event], None],
         *,
         exit_when_stuck: bool,
+        doing: Literal["leading", "fencing"] = "leading",
     ) -> None:
         self._grant = grant
         self._task = task
@@ -55,7 +60,8 @@ class Tenure:
         self._cancels_before = task.cancelling()
         self._timer: asyncio.TimerHandle | None = None
         happened(Event.WORK)
-        log.info("%s: leading, term %s, token %d", place, name_of(grant), grant.token)
+        self._work = "work" if doing == "leading" else "fence hook"
+        log.info("%s: %s, term %s, token %d", place, doing, name_of(grant), grant.token)
         grant.listen(self._judge)
         self._loop_thread = threading.get_ident()
         self._exit_when_stuck = exit_when_stuck
@@ -179,8 +185,9 @@ class Tenure:
         else:
             consequence = "another candidate may lead by now"
         log.critical(
-            "%s: the work of term %s still runs although its time is over; %s\n%s",
+            "%s: the %s of term %s still runs although its time is over; %s\n%s",
             self._place,
+            self._work,
             name_of(self._grant),
             consequence,
             stacks(self._task, self._loop_thread),

@@ -6,7 +6,8 @@ from typing import Any
 
 from .clock import Clock
 from .elections import Grant, Leader, Predecessor
-from .errors import LeadershipLost, TermEnded
+from .errors import ElectionError, LeadershipLost, TermEnded
+from .transaction import Transaction
 
 __all__ = ["Term", "lease_over"]
 
@@ -51,9 +52,7 @@ class Term:
 
         To be called before what cannot be undone, and in threads and tasks that cancellation does not reach.
         """
-        if os.getpid() != self._process:
-            name = name_of(self._grant)
-            raise TermEnded(f"term {name} of {self._place} belongs to process {self._process}, not to its fork")
+        self._check_process()
         ending = self._ending()
         if ending is not None:
             raise ending
@@ -69,6 +68,34 @@ class Term:
         await self._grant.confirm()
         self.check()
 
+    def transaction(self) -> Transaction:
+        """Writes to ZooKeeper that happen all together, and only if this term still holds when they do:
+
+            async with term.transaction() as t:
+                t.create(path, data)
+                t.set_data(path, data, version=-1)
+                t.delete(path, version=-1)
+                t.check(path, version)
+
+        They are sent at the end of the block, in one request that begins with checks which only this term passes; an
+        empty one asks just these. If the block raises, nothing is sent. While no server is attached the end of the
+        block waits for one, as long as the term holds; then it takes one round trip that a quorum answers.
+
+        The end of the block raises `Fenced` if nothing was written because the term is over (known without a round
+        trip, or told by the store, which ends the term), or because an operation did not pass. `Unavailable`: the reply
+        was lost with the connection, so all of it may or may not have been carried out; `await confirm()` and read
+        back what it writes. It is not sent again by itself. (`TermEnded` instead, if the term has ended by then.)
+        `ValueError`: larger than the 1 MiB that servers take. Cancelling it leaves the outcome unknown, too.
+
+        Raises `ElectionError` where nothing can fence it: on `local`, and in an election without a record. Raises
+        `TermEnded` in a forked child. Belongs to the elector's event loop: not to be used from other threads.
+        """
+        self._check_process()
+        why = self._grant.no_transactions
+        if why is not None:
+            raise ElectionError(f"{self._place}: {why}")
+        return Transaction(self._grant, f"term {name_of(self._grant)} of {self._place}", self.check)
+
     async def resign(self) -> None:
         """Give this term up. From the work itself it returns at once, and the work is then cancelled; from another
         task it returns when the store knows. No effect on a term that is over.
@@ -82,6 +109,11 @@ class Term:
         Raises `ElectionError` on `local`, where there is none.
         """
         return self._grant.client()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            name = name_of(self._grant)
+            raise TermEnded(f"term {name} of {self._place} belongs to process {self._process}, not to its fork")
 
 
 def name_of(grant: Grant) -> str:

@@ -67,7 +67,8 @@ def watch(watched: Watched) -> Watched:
     """Judge this from now on."""
     with _changed:
         _watched.add(watched)
-        _changed.notify()
+        if watched.due() - watched.clock() < LONGEST_LOOK:  # else it looks in time anyway; waking it would hold the work up
+            _changed.notify()
     return watched
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-__all__ = ["DEFAULT_PORT", "Server", "Where", "parse", "path_of"]
+__all__ = ["DEFAULT_PORT", "Server", "Where", "flaw_of", "parse", "path_of"]
 
 DEFAULT_PORT = 2181
 LONGEST_PORT = 5  # digits
@@ -172,16 +172,26 @@ def _parse_path(path: str, required: bool) -> str:
         if required:
             raise ValueError("where: no path behind the servers; name the election, as in zk://host/master/billing")
         return "/"
-    parts = path[1:].split("/")
-    if "" in parts:
-        raise ValueError(f"where: path {path!r} has an empty part (a doubled or trailing '/')")
-    if "." in parts or ".." in parts:
-        raise ValueError(f"where: path {path!r}: '.' and '..' mean nothing to ZooKeeper")
-    if _REFUSED.search(path):
-        raise ValueError(f"where: path {path!r} has a character that ZooKeeper does not allow")
-    if parts[0] == "zookeeper":
+    flaw = flaw_of(path)
+    if flaw is not None:
+        raise ValueError(f"where: path {path!r} {flaw}")
+    if path.split("/")[1] == "zookeeper":
         raise ValueError(f"where: path {path!r}: /zookeeper is the servers' own")
     return path
+
+
+def flaw_of(path: str) -> str | None:
+    """What ZooKeeper does not allow in this path of a node, as the end of a sentence; None: nothing."""
+    if not path.startswith("/"):
+        return "must begin with '/'"
+    if path == "/":
+        return None
+    parts = path[1:].split("/")
+    if "" in parts:
+        return "has an empty part (a doubled or trailing '/')"
+    if "." in parts or ".." in parts:
+        return "has a part '.' or '..', which mean nothing to ZooKeeper"
+    return "has a character that ZooKeeper does not allow" if _REFUSED.search(path) else None
 
 
 def _parse_local(rest: str) -> Where:

@@ -15,14 +15,16 @@ from typing import Any
 
 from .crew import SYSTEMS, System
 from .figures import Figure, table
+from .guardian import guardian
 from .handover import crash, handover
 from .idle import idle
 from .machine import facts, zookeeper_version
 from .stores import STORES, Store, opened
 from .turns import turns
 
-SCENARIOS = ("handover", "crash", "idle", "turns")
-TURNS_ON = "zookeeper-3"
+SCENARIOS = ("handover", "crash", "guardian", "idle", "turns")
+ON_THREE_SERVERS = ("guardian", "turns")
+THREE_SERVERS = "zookeeper-3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Plan:
 async def measure(plan: Plan, machine: dict[str, Any], figures: list[Figure]) -> None:
     """Fills `figures` as they come, so that what was measured before a failure is shown."""
     for name in plan.stores:
-        wanted = [each for each in plan.scenarios if each != "turns" or name == TURNS_ON]
+        wanted = [each for each in plan.scenarios if each not in ON_THREE_SERVERS or name == THREE_SERVERS]
         if not wanted:
             continue
         async with opened(name) as store:
@@ -73,6 +75,8 @@ async def _scenario(scenario: str, store: Store, systems: Sequence[System], plan
         return await handover(store, systems, plan.runs)
     if scenario == "crash":
         return await crash(store, systems, plan.kills)
+    if scenario == "guardian":
+        return await guardian(store, max(3, plan.runs * 3 // 10))
     if scenario == "idle":
         return await idle(store, systems, plan.idle)
     return await turns(store, plan.turns)

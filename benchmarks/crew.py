@@ -39,6 +39,7 @@ SYSTEMS = (
     System("kazoo", "kazoo_election"),
     System("aioha", "aioha_elector", store=""),
     System("aioha-plain", "aioha_elector", ("plain",), default=False),
+    System("aioha-guarded", "aioha_elector", ("guarded",), store="", default=False),
 )
 
 

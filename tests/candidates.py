@@ -143,9 +143,19 @@ class Candidate:
 
     async def server(self) -> str:
         """`host:port` that it is attached to."""
+        return str(await self.ask("server", "SERVER"))
+
+    async def ask(self, line: str, kind: str) -> Any:
+        """Tell it `line`; what it answers with its next `kind`."""
         before = now()
-        self.tell("server")
-        return str((await self.history.next("SERVER", self.who, after=before)).token)
+        self.tell(line)
+        return (await self.history.next(kind, self.who, after=before)).token
+
+    async def dead(self, bound: float = 30.0) -> None:
+        """Wait until somebody else has ended it."""
+        assert self._process is not None
+        async with asyncio.timeout(bound):
+            await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -163,6 +173,12 @@ class Candidate:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process = None
+
+    async def kill_only(self) -> None:
+        """SIGKILL, without waiting for those that it has left behind to close its output."""
+        assert self._process is not None
+        self._process.kill()
+        await self.history.add(Event("KILLED", self.who, 0, now()))
 
     async def quit(self, bound: float = 10.0) -> None:
         """Ask it to end, and insist that it does so in silence."""

@@ -1,6 +1,8 @@
 """The `ephemeral` layout on real servers: what lies where, and what happens when somebody meddles with it."""
 
 import asyncio
+import contextlib
+import itertools
 import json
 import uuid
 
@@ -354,3 +356,22 @@ async def test_resigning_before_the_work_has_started_gives_the_term_to_others(zo
         for each in (task, campaign):
             each.cancel()
         await asyncio.gather(task, campaign, return_exceptions=True)
+
+
+async def test_who_gave_way_sees_that_others_have_led_meanwhile(zookeeper: Ensemble, path: str) -> None:
+    """Each resigns at once: nobody ever sees another *leading*, only that others have led."""
+    takeovers: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def candidate(elector: Elector) -> None:
+        while len(takeovers) < 31:
+            with contextlib.suppress(TermEnded):
+                async with elector.campaign() as term:
+                    takeovers.append(loop.time())
+                    await term.resign()
+
+    async with contextlib.AsyncExitStack() as stack:
+        electors = [await stack.enter_async_context(Elector(zookeeper.where(path))) for _ in range(3)]
+        await asyncio.gather(*map(candidate, electors))
+    gaps = sorted(after - before for before, after in itertools.pairwise(takeovers))
+    assert gaps[len(gaps) * 3 // 4] < 0.5, "giving way takes a second if nobody else is there"

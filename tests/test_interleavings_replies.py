@@ -57,7 +57,8 @@ async def restart(store: Store) -> None:
     await store.ensemble.ready()
 
 
-async def test_a_bid_whose_connection_ends_right_behind_the_reply_goes_on(store: Store) -> None:
+@pytest.mark.parametrize("needs_c", [False, True])
+async def test_a_bid_whose_connection_ends_right_behind_the_reply_goes_on(store: Store, needs_c: bool) -> None:
     won = asyncio.Event()
 
     async def body(term: Term) -> None:
@@ -67,6 +68,9 @@ async def test_a_bid_whose_connection_ends_right_behind_the_reply_goes_on(store:
         async with elector.campaign():
             pass  # so that the record is there
         await proof_takes_two_round_trips(elector)
+        if needs_c:  # as where heartbeats have prepared too little
+            election: Any = elector.election
+            election._bidder._enough = lambda session: BOUND
         task = asyncio.create_task(leading(elector, body))
         await asked_the_ensemble(elector)
         answer_and_die(store)

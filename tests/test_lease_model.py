@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from aioha.elections.zookeeper.bidding import BID_SHARE
+from aioha.elections.zookeeper.grant import WORTH_STARTING
 from aioha.heartbeat import PACE, SHORTEST_SILENCE, SILENCE
-from aioha.lease import DRIFT, Lease
+from aioha.lease import DRIFT, Anchor, Lease
 from aioha.settings import DEFAULT_GRACE_SHARE
 
 OFFSET = 1000.0  # of the client's clock: true times and the client's must not be mixed up by chance
@@ -35,6 +37,7 @@ TICKS = [
 SCENARIOS_EACH = 150  # times TICKS times tick known or not: 5,100
 SYNC_LIMIT = 5  # ticks after which a follower that hears nothing leaves its leader, and its clients
 FAULTS_UNTIL = 2.0  # session timeouts
+ENOUGH = DEFAULT_GRACE_SHARE + WORTH_STARTING + BID_SHARE  # session timeouts: what a bid asks of its lease
 AFTERWARDS = 1.2  # session timeouts after a fault in which the client may still be fooled
 
 
@@ -58,7 +61,8 @@ class World:
     ping_phase: float = 0.0
     lateness: float = 0.0  # of the leader's own pings; a busy server is
     on_leader: bool = False  # the client is attached to the ensemble's leader itself
-    standby_until: float | None = None  # only pings before, then a bid for the leader's node
+    standby_until: float | None = None  # no lease before, then a bid for the leader's node
+    standby_syncs: bool = False  # it stands ready: its heartbeats are `sync` and not pings
     begins: float = math.inf  # of the fault
     fault: str = "none"
     heals: float = math.inf
@@ -219,9 +223,11 @@ class Ensemble:
             self.tracker.touch(self.timeline.now)
 
     def lead(self, kind: str, down: Link, relay: Callable[[Answer, bool], None], answer: Answer) -> None:
-        """A follower's request at the leader. A write or a sync does not touch the session."""
+        """A follower's request at the leader. A write or a sync does not touch the session; a sync is not even refused
+        when the session is over.
+        """
         now = self.timeline.now
-        good = self.tracker.touch(now) if kind == "attach" else self.tracker.alive(now)
+        good = self.tracker.touch(now) if kind == "attach" else kind == "sync" or self.tracker.alive(now)
         if good and kind == "write":
             self._committed = max(self._committed, now + self.commit_time())
         self.timeline.at(max(now, self._committed) if good else now, down.send, relay, answer, good)
@@ -250,6 +256,8 @@ class Client:
         self.newest_sent = self.newest_reply = self.newest_write = self.newest_attach = -math.inf  # what naive rules count
         self.proofs: list[tuple[float, float]] = []  # (when, deadline), on the client's clock
         self.started: float | None = None
+        self.started_at_once = False  # on b's reply
+        self.syncs_sent: list[float] = []  # heartbeats, true time
         self._world = world
         self._ensemble = ensemble
         self._timeline = timeline
@@ -337,22 +345,38 @@ class Client:
 
         if self._staked:
             self._prove(connection, done)
+        elif self._world.standby_syncs:
+            self._sync(connection, done)
         else:
             self._send(connection, "ping", done)
 
-    def _prove(self, connection: Attached, done: Callable[[], None]) -> None:
+    def _sync(self, connection: Attached, done: Callable[[bool], None]) -> None:
+        """`Heartbeat._sync`."""
+        sent = self.clock()
+        self.syncs_sent.append(self._timeline.now)
+
+        def answered(good: bool) -> None:
+            self.lease.relayed(sent)
+            done(good)
+
+        self._send(connection, "sync", answered)
+
+    def _prove(self, connection: Attached, done: Callable[[], None], enough: float = math.inf) -> None:
         """`Heartbeat.prove`."""
-        anchor = self.lease.anchor(self.clock())
+        anchor = self._anchor(enough)
 
         def proved(_: bool) -> None:
+            self.started_at_once = anchor is not None and not anchor.needs_relay
             assert anchor is not None
             self.lease.proved(anchor)
             self.proofs.append((self.clock(), self.lease.deadline))
             done()
 
         def wrote(good: bool) -> None:
+            nonlocal anchor
+            anchor = self._anchor_at_reply(anchor, enough)
             if anchor is not None and anchor.needs_relay and self._relays:
-                self._send(connection, "sync", proved)
+                self._sync(connection, proved)
             elif anchor is not None:
                 proved(good)
             else:
@@ -363,10 +387,17 @@ class Client:
     def bid(self) -> None:
         """The creating `multi` of a plain race: sent when the node was seen gone, wherever the heartbeat is."""
         if self._attached is not None:
-            self._prove(self._attached, self._win)
+            self._prove(self._attached, self._win, enough=ENOUGH * self._world.timeout)
 
     def _win(self) -> None:
         self.started = self.clock()
+
+    def _anchor(self, enough: float) -> Anchor | None:
+        return self.lease.anchor(self.clock(), enough=enough)
+
+    def _anchor_at_reply(self, anchor: Anchor | None, enough: float) -> Anchor | None:
+        """Which anchor counts is decided when b is sent."""
+        return anchor
 
     def _talk(self, connection: Attached) -> None:
         if not connection.lost:
@@ -387,30 +418,37 @@ class Outcome:
     seen: list[float] = field(default_factory=list[float])
 
 
-def play(world: World, *, lease: Lease | None = None, relays: bool = True, until: float | None = None) -> Outcome:
+def play(
+    world: World,
+    *,
+    lease: Lease | None = None,
+    relays: bool = True,
+    until: float | None = None,
+    client: type[Client] = Client,
+) -> Outcome:
     """Let a scenario happen, `until` that time or until the fault can have no consequences any more."""
     timeline = Timeline()
     ensemble = Ensemble(timeline, world, random.Random(world.seed))
     lease = lease or Lease(tick=world.tick if world.tick_known else None)
-    client = Client(world, ensemble, timeline, lease, relays=relays)
+    player = client(world, ensemble, timeline, lease, relays=relays)
     home = ensemble.leader if world.on_leader else ensemble.followers[0]
-    client.attach(home, created=True)
+    player.attach(home, created=True)
     if world.standby_until is not None:
-        timeline.at(world.standby_until, client.bid)
+        timeline.at(world.standby_until, player.bid)
     if world.begins < math.inf:
-        strike(world, timeline, ensemble, client)
+        strike(world, timeline, ensemble, player)
     timeline.run(world.begins + AFTERWARDS * world.timeout if until is None else until)
     tracker = ensemble.tracker
-    outcome = Outcome(world, client, tracker.expiry, seen=timeline.seen)
-    outcome.lease = client.true(lease.deadline) - tracker.expiry
-    outcome.unrounded = client.true(lease.deadline) - (tracker.touched + world.timeout)
+    outcome = Outcome(world, player, tracker.expiry, seen=timeline.seen)
+    outcome.lease = player.true(lease.deadline) - tracker.expiry
+    outcome.unrounded = player.true(lease.deadline) - (tracker.touched + world.timeout)
     for name, newest in (
-        ("last acknowledged + T", client.newest_sent),
-        ("last reply + T", client.newest_reply),
-        ("last write + T", client.newest_write),
-        ("last attach + T", client.newest_attach),
+        ("last acknowledged + T", player.newest_sent),
+        ("last reply + T", player.newest_reply),
+        ("last write + T", player.newest_write),
+        ("last attach + T", player.newest_attach),
     ):
-        outcome.naive[name] = client.true(newest + lease.length) - tracker.expiry
+        outcome.naive[name] = player.true(newest + lease.length) - tracker.expiry
     return outcome
 
 
@@ -639,6 +677,185 @@ def test_on_good_links_the_winner_can_start_at_once() -> None:
                 assert client.started is not None
                 when, deadline = client.proofs[0]
                 assert deadline - DEFAULT_GRACE_SHARE * timeout - when >= 0.4 * timeout  # a quarter would do
+
+
+# ---------------------------------------------------------------------- taking over on b's reply alone
+
+TAKEOVERS = 4500
+STARTS_WITHOUT_C = 0.5  # of them, at least: else the fault has come before the bid too often
+
+
+def takeover(seed: int, **changes: Any) -> World:
+    """A standby whose heartbeats are `sync` bids at any moment; the fault comes near the requests that the lease of b
+    rests on, which are up to 0.7 T older.
+    """
+    rng = random.Random(f"takeover {seed}")
+    timeout, tick = rng.choice(TICKS)
+    world = draw(seed, timeout, tick, tick_known=rng.random() < 0.5)
+    bid = rng.uniform(0.9, 1.6) * timeout
+    fault = rng.choice([*FAULTS, "killed hard"])
+    world = replace(world, standby_until=bid, standby_syncs=True, fault=fault, **changes)
+    if rng.random() < 0.3:  # just when a heartbeat is under way
+        beats = [time for time in play(world, until=2 * timeout).client.syncs_sent if time > 0.9 * timeout]
+        if beats:
+            bid = rng.choice(beats) + rng.uniform(0, 3) * world.one_way
+            world = replace(world, standby_until=bid)
+    after = bid - 0.7 * timeout if rng.random() < 0.4 else bid - 2 * world.one_way
+    usual = [time for time in play(world, until=bid + 0.3 * timeout).seen if time > after]
+    begins = rng.choice(usual) + rng.choice([-1e-6, 1e-6, world.one_way / 2])
+    heals = begins + rng.uniform(0.05, 1.1) * timeout if fault == "isolated" or rng.random() < 0.2 else math.inf
+    if fault not in ("isolated", "held", "client"):
+        heals = math.inf
+    return replace(world, begins=begins, heals=heals)
+
+
+@pytest.fixture(scope="module")
+def takeovers() -> list[World]:
+    return [takeover(seed) for seed in range(TAKEOVERS)]
+
+
+def test_who_takes_over_on_the_reply_to_its_bid_never_holds_a_lease_that_is_too_long(takeovers: list[World]) -> None:
+    outcomes = [play(world) for world in takeovers]
+    assert_never_too_long(outcomes)
+    at_once = [outcome for outcome in outcomes if outcome.client.started_at_once]
+    say(f"takeovers: {len(at_once)} of {len(outcomes)} began on b's reply")
+    assert len(at_once) > TAKEOVERS * STARTS_WITHOUT_C
+    for fault in set(FAULTS):
+        assert any(outcome.world.fault == fault for outcome in at_once), fault
+    for name, least in (("last acknowledged + T", TAKEOVERS / 10), ("last write + T", TAKEOVERS / 150)):
+        found = too_long_by(outcomes, name)
+        say(f"takeovers: {name}: {len(found)} of {len(outcomes)} too long, by up to {max(found):.1f} s")
+        assert len(found) > least
+
+
+class HalfGap(Lease):
+    """c' is sent too early behind a's reply."""
+
+    def relayed(self, sent: float) -> None:
+        horizon = sent - self.gap / 2
+        self._relayed = max((each for each, replied in self._acks if replied <= horizon), default=self._relayed)
+
+
+class CountsFromC(Lease):
+    """c' was answered: is the session not alive since then?"""
+
+    def relayed(self, sent: float) -> None:
+        self._relayed = sent
+
+
+@pytest.mark.parametrize(("rule", "least"), [(HalfGap, 1), (CountsFromC, TAKEOVERS / 200)])
+def test_without_the_gap_a_takeover_would_begin_on_a_lease_that_is_too_long(
+    takeovers: list[World], rule: type[Lease], least: float
+) -> None:
+    too_long = [
+        outcome
+        for world in takeovers
+        if (outcome := play(world, lease=rule(tick=world.tick if world.tick_known else None))).unrounded > ROUNDING
+    ]
+    say(f"{rule.__name__}: {len(too_long)} of {len(takeovers)}, by up to {max(o.unrounded for o in too_long):.2f} s")
+    assert len(too_long) >= least
+
+
+class BidsTooEarly(Client):
+    """Does not wait for c': what was answered until b's reply counts, though b was sent before."""
+
+    def _anchor_at_reply(self, anchor: Anchor | None, enough: float) -> Anchor | None:
+        return Anchor(self.lease._relayed, needs_relay=False)
+
+
+def test_b_must_be_sent_after_the_reply_to_c() -> None:
+    """Else the answer with the touch may have left after b, and be lost while b's commit arrives.
+
+    Rare, so the phases are set: the last question was answered just before a, the next one is delayed by a spike and c'
+    and b's commit wait behind it, and what the follower sends from then on is lost.
+    """
+    right: list[Outcome] = []
+    wrong: list[Outcome] = []
+    timeout, tick, one_way = 10.0, 2.2, 0.002
+    for seed in range(300):
+        rng = random.Random(f"b before c {seed}")
+        a, c = 11 * timeout * PACE, 12 * timeout * PACE  # about: a beat begins when the attach was granted
+        world = World(
+            seed=seed,
+            timeout=timeout,
+            tick=tick,
+            tick_known=True,
+            one_way=one_way,
+            spikes=0.1,
+            patient=True,
+            ping_phase=((a - rng.uniform(0.0, 0.05)) / (tick / 2)) % 1,
+            standby_until=c + rng.uniform(0.01, 0.1),
+            standby_syncs=True,
+            fault="up",
+        )
+        assert world.standby_until is not None
+        for time in play(world, until=world.standby_until + 0.4).seen:
+            if time > world.standby_until:
+                struck = replace(world, begins=time + 1e-6)
+                right.append(play(struck))
+                wrong.append(play(struck, client=BidsTooEarly))
+    assert_never_too_long(right)
+    too_long = [outcome.unrounded for outcome in wrong if outcome.unrounded > ROUNDING]
+    say(f"b before c' was answered: {len(too_long)} of {len(wrong)} too long, by up to {max(too_long):.2f} s")
+    assert too_long
+
+
+def test_a_standby_that_stands_ready_begins_on_the_reply_to_its_bid() -> None:
+    """On good links always, whatever the phase; and its lease then reaches far enough."""
+    for timeout, tick in TICKS:
+        for tick_known in (False, True):
+            for part in range(16):
+                bid = (1.25 + part / 64) * timeout
+                world = World(
+                    seed=part, timeout=timeout, tick=tick, tick_known=tick_known, standby_until=bid, standby_syncs=True
+                )
+                client = play(world, until=2 * timeout).client
+                assert client.started_at_once
+                when, deadline = client.proofs[0]
+                assert deadline - when >= (DEFAULT_GRACE_SHARE + WORTH_STARTING) * timeout
+
+
+def test_what_was_relayed_on_a_lost_connection_proves_nothing() -> None:
+    lease = Lease(tick=2.0)
+    lease.attached(100.0, 10.0, created=True)
+    lease.acknowledged(101.0, 101.1)
+    lease.acknowledged(102.3, 102.4)
+    lease.relayed(102.3)
+    before = lease.anchor(102.5, enough=5.0)
+    assert before is not None
+    assert (before.sent, before.needs_relay) == (101.0, False)
+    lease.detached()
+    lease.relayed(102.3)  # a reply that is read late must not be credited to what comes next either
+    assert lease.anchor(103.0, enough=5.0) is None
+    lease.attached(103.0, 10.0, created=False)
+    after = lease.anchor(103.1, enough=5.0)
+    assert after is not None
+    assert after.sent == 103.0
+
+
+def test_c_must_be_sent_a_gap_after_the_reply_to_a() -> None:
+    lease = Lease(tick=2.0)  # a gap of 1.1 s
+    lease.attached(100.0, 10.0, created=True)
+    lease.acknowledged(101.0, 101.5)
+    for sent, newest in ((102.5, 100.0), (102.7, 101.0)):
+        lease.acknowledged(sent, sent + 0.5)
+        lease.relayed(sent)
+        anchor = lease.anchor(sent + 0.5, enough=5.0)
+        assert anchor is not None
+        assert (anchor.sent, anchor.needs_relay) == (newest, False)
+
+
+def test_a_newer_anchor_that_needs_c_is_taken_where_the_older_one_does_not_reach_far_enough() -> None:
+    lease = Lease(tick=2.0)
+    lease.attached(100.0, 10.0, created=True)
+    for sent in (101.0, 102.3, 103.4, 104.6):
+        lease.acknowledged(sent, sent + 0.1)
+        if sent < 103:
+            lease.relayed(sent)
+    for enough, expected in ((6.0, (101.0, False)), (6.5, (103.4, True)), (math.inf, (103.4, True))):
+        anchor = lease.anchor(104.7, enough=enough)
+        assert anchor is not None
+        assert (anchor.sent, anchor.needs_relay) == expected
 
 
 # ---------------------------------------------------------------------- attached again

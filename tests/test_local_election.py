@@ -640,8 +640,8 @@ def test_record_round_trip() -> None:
         record.RecordedTerm(f"c{index}", bytes(range(256)), index, index, 0.1 * index, process=this_process())
         for index in range(1, 71)
     )
-    raw = b"\0" * record.ACCOUNT_AT + record.pack_account(terms)
-    back = record.unpack_account(raw)
+    raw = b"\0" * record.ACCOUNT_AT + record.pack_account(record.Account(terms))
+    back = record.unpack_account(raw).terms
     assert len(back) == 64
     assert back[-2:] == terms[-2:]
     assert back[0].token == 7

@@ -9,10 +9,22 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from aioha.ended import MOST_UNFENCED, newest
+from aioha.leaders import Predecessor
 from aioha.record import LARGEST, Record, parse_record
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
-KNOWN = {"number", "identity", "data", "data_base64", "stop_grace", "token_base"}
+KNOWN = {
+    "number",
+    "identity",
+    "data",
+    "data_base64",
+    "stop_grace",
+    "token_base",
+    "owed_token",
+    "owed_grace",
+    "unfenced",
+}
 
 numbers = st.integers(0, LARGEST)
 graces = st.floats(0, 86400)
@@ -24,9 +36,11 @@ plain = st.recursive(
 )
 strangers = st.dictionaries(names.filter(lambda name: name not in KNOWN), plain, max_size=4)
 owed = st.tuples(numbers, graces).map(lambda pair: pair if pair[1] else (0, 0.0))  # nothing owed is not written
+old_terms = st.builds(Predecessor, names, st.binary(max_size=256), st.integers(1, 2 * LARGEST), st.just(False))
+unfenced = st.lists(old_terms, max_size=MOST_UNFENCED + 2).map(newest)
 records = st.builds(
-    lambda number, identity, data, grace, base, owed, strange: Record(
-        number, identity, data, grace, base, owed[0], owed[1], strange
+    lambda number, identity, data, grace, base, owed, strange, unfenced: Record(
+        number, identity, data, grace, base, owed[0], owed[1], strange, unfenced
     ),
     numbers,
     names,
@@ -35,6 +49,7 @@ records = st.builds(
     numbers,
     owed,
     strangers,
+    unfenced,
 )
 
 
@@ -73,6 +88,18 @@ def test_a_takeover_counts_on_and_keeps_what_a_newer_version_wrote(
 def test_a_record_is_what_people_expect_to_read() -> None:
     raw = Record(7, "zk1:42:ab", "Bücher".encode(), 1.0).encode()
     assert raw == '{"number":7,"identity":"zk1:42:ab","data":"Bücher","stop_grace":1.0}'.encode()
+
+
+def test_terms_to_be_fenced_are_remembered_within_bounds() -> None:
+    """The newest 16, newest first, each once; data that is too long is left out rather than cut."""
+    terms = [Predecessor(f"c{token}", b"d" * (256 + token % 2), token, ended_cleanly=False) for token in (*range(1, 21), 7)]
+    raw = Record(3, "a").successor("b", b"", 0.0, 0, unfenced=terms).encode()
+    read = parse_record(raw).unfenced
+    assert [each.token for each in read] == list(range(20, 4, -1))
+    assert [len(each.data) for each in read] == [256, 0] * 8
+    assert parse_record(raw).successor("c", b"", 0.0, 0).unfenced == ()  # a takeover says anew who is still to be fenced
+    assert json.loads(raw)["unfenced"][0] == {"token": 20, "identity": "c20", "data": "d" * 256}
+    assert len(raw) < 6000
 
 
 def test_an_empty_node_says_that_nobody_has_led() -> None:
@@ -154,6 +181,15 @@ def test_what_could_be_read_can_be_written_from_deeper_down() -> None:
         (b'{"identity":5}', "identity"),
         (b'{"identity":null}', "identity"),
         (b'{"identity":' + b"[" * 500 + b"]" * 500 + b"}", "identity"),
+        (b'{"unfenced":5}', "unfenced"),
+        (b'{"unfenced":{}}', "unfenced"),
+        (b'{"unfenced":[5]}', "unfenced holds a int"),
+        (b'{"unfenced":[[]]}', "unfenced holds a list"),
+        (b'{"unfenced":[{}]}', "unfenced: token is out of range"),
+        (b'{"unfenced":[{"token":-1}]}', "unfenced: token is out of range"),
+        (b'{"unfenced":[{"token":true}]}', "token"),
+        (b'{"unfenced":[{"token":1,"identity":5}]}', "identity"),
+        (b'{"unfenced":[{"token":1,"data_base64":"?"}]}', "data_base64"),
         (b'{"data":5}', "data"),
         (b'{"data_base64":5}', "data_base64"),
         (b'{"data_base64":"?"}', "data_base64 is not base64"),

@@ -3,16 +3,17 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from aiozk import protocol
+from aiozk import ACL, protocol
 from livesession import BOUND, Fake, Heard, fake, living, session_on, usable
 
 from aioha.session import SessionState
 from aioha.testing import Ensemble, Proxy
 from aioha.wire import requests
-from aioha.wire.connection import _decode_multi
 from aioha.wire.errors import ConnectionLoss, NodeExists, NoNode, ResponseError
+from aioha.wire.replies import MULTI, decode
 
 pytestmark = pytest.mark.anyio
 
@@ -34,11 +35,50 @@ async def test_an_error_code_that_aiozk_does_not_know_is_raised_and_not_printed(
 
 def test_an_unknown_code_inside_a_multi_is_not_printed_either(capsys: pytest.CaptureFixture[str]) -> None:
     refused = struct.pack(">i?ii", -1, False, -999, -999)
-    reply = _decode_multi(refused + struct.pack(">i?i", -1, True, -1))
+    reply = decode(MULTI, refused + struct.pack(">i?i", -1, True, -1))
     failed = requests.failure(reply)
     assert failed is not None
     assert str(failed[1]) == "ZooKeeper error -999"
     assert capsys.readouterr() == ("", "")
+
+
+STAT = struct.pack(">qqqqiiiqiiq", *range(11))
+
+
+@pytest.mark.parametrize("response", [protocol.ExistsResponse, protocol.SetDataResponse])
+def test_a_stat_is_read_as_aiozk_reads_it(response: Any) -> None:
+    assert str(decode(response.opcode, STAT).stat) == str(response.deserialize(STAT).stat)
+    with pytest.raises(struct.error):
+        decode(response.opcode, STAT[:-1])
+
+
+def test_the_results_of_a_multi_are_read_as_aiozk_reads_them() -> None:
+    path, header = struct.pack(">i2s", 2, b"/a"), struct.Struct(">i?i")
+    kinds = {1: path, 5: STAT, 2: b"", 13: b"", 15: path + STAT, -1: struct.pack(">i", -101)}
+    body = b"".join(header.pack(kind, False, 0) + result for kind, result in kinds.items()) + header.pack(-1, True, -1)
+    ours, theirs = decode(MULTI, body).responses, protocol.TransactionResponse.deserialize(body).responses
+    assert [type(each) for each in ours] == [type(each) for each in theirs]
+    assert [str(each.stat) for each in ours if hasattr(each, "stat")] == [
+        str(each.stat) for each in theirs if hasattr(each, "stat")
+    ]
+    for cut in range(len(body)):
+        with pytest.raises(struct.error):
+            decode(MULTI, body[:cut])
+
+
+def test_a_transaction_is_packed_as_aiozk_packs_it() -> None:
+    acl = [ACL.make("digest", "user:\N{SNOWMAN}", read=True), ACL.make("world", "anyone", write=True, admin=True)]
+    request = requests.multi(
+        requests.create("/\N{SNOWMAN}", b"\0", ephemeral=True, acl=acl),
+        requests.create("/a", b""),
+        requests.set_data("/a", b"data", 3),
+        requests.delete("/a"),
+        requests.check("/a", 7),
+    )
+    for xid in (None, 1, 2**31 - 1):
+        assert request.serialize(xid) == protocol.TransactionRequest.serialize(request, xid)
+    assert requests.packed(request).serialize(5) == request.serialize(5)
+    assert requests.multi().serialize(1) == protocol.TransactionRequest().serialize(1)
 
 
 async def test_a_refused_multi_says_which_request_failed(zookeeper: Ensemble) -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as calmness
 from hypothesis import strategies as st
 
-from aioha import Elector, SessionFailed
+from aioha import Elector, Predecessor, SessionFailed
 from aioha.settings import DEFAULT_GRACE_SHARE, GRACE_SHARE, Settings
 from aioha.where import parse
 
@@ -34,6 +34,27 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.connect_timeout, settings.tick, settings.lease, settings.layout) == (30.0, None, "quorum", "ephemeral")
     assert (settings.on_failure, settings.record, settings.token_floor, settings.acl) == ("raise", True, 0, None)
     assert settings.payload == settings.identity.encode()
+
+
+@pytest.mark.parametrize("fence", [5, "hook", b"", [print], True])
+def test_a_fence_hook_can_be_called(fence: object) -> None:
+    assert refusal(fence=fence) == f"fence: must be an async function of the predecessor, got {type(fence).__name__}"
+
+
+@pytest.mark.parametrize(("options", "said"), [({"record": False}, "record=False"), ({"layout": "mooon"}, "layout='mooon'")])
+def test_a_fence_hook_needs_the_record(options: Any, said: str) -> None:
+    async def fence(predecessor: Predecessor) -> None: ...
+
+    for where in ("zk://zk1/a", "local:a"):
+        message = refusal(where, fence=fence, **options)
+        assert message.startswith(f"fence: not with {said}: ")
+        assert "nobody knows how the last term ended" in message
+    assert Settings.resolve(parse("zk://zk1/a"), fence=fence).fence is fence
+    assert Settings(fence=None, record=False).fence is None
+
+
+def test_a_fence_hook_cannot_be_written_in_a_where() -> None:
+    assert "fence" in refusal("zk://zk1/a?fence=print")
 
 
 def test_every_candidate_gets_an_identity_of_its_own() -> None:

@@ -8,7 +8,7 @@ import os
 import pickle
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from aioha import (
     TransferRefused,
     Unavailable,
 )
+from aioha.elections import Operation
 from aioha.term import lease_over, name_of
 
 PLACE = "/master/billing"
@@ -74,6 +75,12 @@ def test_no_error_is_taken_for_one_of_the_standard_library() -> None:
         assert set(error.__mro__) - set(PARENTS) == {Exception, BaseException, object}
 
 
+def test_what_refused_a_transaction_travels_along() -> None:
+    assert Fenced("why").operation is None
+    for again in (copy.copy(Fenced("why", 2)), pickle.loads(pickle.dumps(Fenced("why", operation=2)))):  # noqa: S301
+        assert (str(again), again.operation) == ("why", 2)
+
+
 @pytest.mark.parametrize("error", PARENTS, ids=lambda each: each.__name__)
 def test_an_error_survives_being_copied_and_sent_to_another_process(error: type[Exception]) -> None:
     original = error("term 7 of /master/billing: why")
@@ -103,6 +110,7 @@ class FakeGrant:
         self.number = number
         self.leader = Leader("me", b"me", 42, 0.0)
         self.predecessor = Predecessor("you", b"you", 41, ended_cleanly=True)
+        self.unfenced: tuple[Predecessor, ...] = ()
         self.settle = 0.0
         self.stop_grace = stop_grace
         self.deadline = deadline
@@ -112,16 +120,32 @@ class FakeGrant:
         self.ended: str | None = None
         self.confirmed = 0
         self.on_confirm: Callable[[], None] = lambda: None
+        self.committed: list[list[Operation]] = []
+        self.on_commit: Callable[[], None] = lambda: None
 
     def listen(self, listener: Callable[[], None]) -> None:
         raise AssertionError("the term listens to nobody")
 
+    async def leased(self, interrupted: asyncio.Event) -> None:
+        raise AssertionError("not the term's business")
+
     async def ready(self, interrupted: asyncio.Event) -> None:
+        raise AssertionError("not the term's business")
+
+    async def fenced(self, predecessor: Predecessor) -> None:
         raise AssertionError("not the term's business")
 
     async def confirm(self) -> None:
         self.confirmed += 1
         self.on_confirm()
+
+    no_transactions: str | None = None
+
+    async def commit(self, operations: Sequence[Operation], check: Callable[[], None]) -> bool:
+        check()
+        self.committed.append(list(operations))
+        self.on_commit()
+        return self.ended is None
 
     def client(self) -> Any:
         return self
@@ -259,6 +283,38 @@ async def test_no_answer_to_confirm_is_not_the_end_of_the_term(scene: Scene) -> 
     scene.term.check()
 
 
+async def test_an_unknown_outcome_of_a_transaction_is_a_loss_if_the_term_is_over_by_then(scene: Scene) -> None:
+    def unknown() -> None:
+        raise Unavailable("nobody knows")
+
+    scene.grant.on_commit = unknown
+    with pytest.raises(Unavailable, match="^nobody knows$"):
+        async with scene.term.transaction():
+            pass
+    scene.grant.on_commit = lambda: (setattr(scene, "ending", LeadershipResigned("we resigned")), unknown())[0]
+    with pytest.raises(LeadershipResigned, match="^we resigned; its last transaction may or may not") as raised:
+        async with scene.term.transaction():
+            pass
+    assert isinstance(raised.value.__cause__, Unavailable)
+
+
+async def test_a_transaction_is_checked_here_and_by_the_store(scene: Scene) -> None:
+    async with scene.term.transaction() as t:
+        t.set_data("/a", b"1", 3)
+    assert scene.grant.committed == [[Operation("set_data", "/a", b"1", 3)]]
+    scene.clock.now = 1009.0
+    with pytest.raises(Fenced, match=r"^nothing was written: term 7 of /master/billing is over: no answer .* 9\.0 s"):
+        async with scene.term.transaction():
+            pass
+    assert len(scene.grant.committed) == 1
+
+
+async def test_what_cannot_be_fenced_says_why_at_once(scene: Scene) -> None:
+    scene.grant.no_transactions = "no record"
+    with pytest.raises(ElectionError, match="^/master/billing: no record$"):
+        scene.term.transaction()
+
+
 async def test_resign_is_passed_on(scene: Scene) -> None:
     await scene.term.resign()
     assert scene.resigned == 1
@@ -295,6 +351,19 @@ def test_a_forked_child_does_not_hold_the_term(scene: Scene) -> None:
     said = in_a_fork(check)
     assert said == f"TermEnded: term 7 of /master/billing belongs to process {os.getpid()}, not to its fork"
     scene.term.check()  # the parent's own is as it was
+
+
+def test_a_forked_child_writes_nothing(scene: Scene) -> None:
+    said = in_a_fork(lambda: repr(scene.term.transaction()))
+    assert said == f"TermEnded: term 7 of /master/billing belongs to process {os.getpid()}, not to its fork"
+    transaction = scene.term.transaction()  # made by the parent, used by the child
+
+    async def commit() -> None:
+        async with transaction as t:
+            t.delete("/a")
+
+    said = in_a_fork(lambda: repr(asyncio.run(commit())))
+    assert said.startswith("Fenced: nothing was written: term 7 of /master/billing belongs to process")
 
 
 def test_a_term_made_in_a_child_is_the_childs(scene: Scene) -> None:

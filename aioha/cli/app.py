@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperCommand
@@ -14,6 +14,7 @@ from ..settings import Options, Settings
 from ..where import parse
 from . import run as run_command
 from . import show
+from .guard import Registered
 from .report import CONFIG, LOST, UNAVAILABLE, USAGE, Failure, log_to_stderr, report
 from .signals import run_until_signalled
 
@@ -96,7 +97,7 @@ def every_command(
     cls=RunCommand,
     help="Run CMD while we lead, and only then.\n\n"
     "CMD has a process group of its own, and AIOHA_TOKEN, AIOHA_TERM, AIOHA_IDENTITY and AIOHA_WHERE in its environment. "
-    "When the term is lost the group gets SIGTERM, then SIGKILL before the lease ends, and we stand by again. "
+    "When the term is lost it and all that it started get SIGTERM, then SIGKILL before the lease ends; we stand by again. "
     "SIGTERM and SIGINT end CMD, then resign; a second one kills CMD at once. "
     "CMD's own end ends the run with the same status.",
     epilog=f"{EXIT_CODES} {LOST} the term was lost (--once). 127, 126: CMD not found, not executable. "
@@ -116,6 +117,11 @@ def run(
     connect_timeout: ConnectTimeout = None,
     tick: Annotated[float | None, _seconds("The servers' tickTime, if known.")] = None,
     lease: Annotated[str | None, typer.Option(metavar="KIND", help="quorum, or ping for a lone server.")] = None,
+    guardian: Annotated[
+        str | None,
+        typer.Option(metavar="WHAT", help="A process that acts when we are killed or frozen: tree (default), true, false."),
+    ] = None,
+    no_guardian: Annotated[bool, typer.Option("--no-guardian", help="The same as --guardian false.")] = False,
     on_stuck: Annotated[
         str | None, typer.Option(metavar="WHAT", help="When CMD cannot be ended in time: log, or exit (75).")
     ] = None,
@@ -134,19 +140,22 @@ def run(
         tick=tick,
         lease=lease,
         on_stuck=on_stuck,
+        guardian=_guardian("false" if no_guardian else guardian),
     )
     log_to_stderr(as_json=log_json)
     if not kill_after >= 0:  # nan, too
         raise Failure(USAGE, f"--kill-after: must be a number of seconds, 0 or more, got {kill_after:g}")
-    elector, settings, shown = _elector(where, options)
+    elector, settings, shown = _elector(where, options, guardian="tree")
     plan = run_command.Plan(shown, context.obj, once, kill_after, settings.grace_within)
-    return asyncio.run(run_command.run(elector, plan))
+    ours = elector.election.guardian
+    guard = Registered(ours, log_json=log_json) if ours is not None else None
+    return asyncio.run(run_command.run(elector, plan, guard))
 
 
 @app.command(epilog=f"{EXIT_CODES} 0: somebody leads, 1: nobody.")
 def status(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
     """Show who leads."""
-    elector, _, shown = _elector(where, _given(layout=layout, connect_timeout=connect_timeout))
+    elector, _, shown = _elector(where, _given(layout=layout, connect_timeout=connect_timeout, guardian=False))
     logging.disable()  # the one line that says what went wrong is enough
     return run_until_signalled(show.status(elector, shown, as_json=json))
 
@@ -154,7 +163,7 @@ def status(where: WhereArgument, json: Json = False, layout: Layout = None, conn
 @app.command(epilog=f"{EXIT_CODES} 128 + n: ended by signal n.")
 def watch(where: WhereArgument, json: Json = False, layout: Layout = None, connect_timeout: ConnectTimeout = None) -> int:
     """Show who leads, and each change in a line, until interrupted."""
-    elector, _, _ = _elector(where, _given(layout=layout, connect_timeout=connect_timeout))
+    elector, _, _ = _elector(where, _given(layout=layout, connect_timeout=connect_timeout, guardian=False))
     log_to_stderr(level=logging.WARNING)
     return run_until_signalled(show.watch(elector, as_json=json))
 
@@ -195,10 +204,18 @@ def _given(**values: object) -> Options:
     return cast(Options, {name: value for name, value in values.items() if value is not None})
 
 
-def _elector(where: str, options: Options) -> tuple[Elector, Settings, str]:
-    """The elector, its settings, and WHERE without credentials."""
+def _guardian(text: str | None) -> Any:
+    if text not in (None, "true", "false", "tree"):
+        raise Failure(USAGE, f"--guardian: {text!r} is not one of tree, true, false")
+    return {"true": True, "false": False}.get(str(text), text)
+
+
+def _elector(where: str, options: Options, *, guardian: Literal[False, "tree"] = False) -> tuple[Elector, Settings, str]:
+    """The elector, its settings, and WHERE without credentials. `guardian`: unless WHERE or the options say otherwise."""
     try:
         place = parse(where)
+        if "guardian" not in place.options:
+            options = {"guardian": guardian, **options}
         return Elector(where, **options), Settings.resolve(place, **options), str(place)
     except ValueError as error:
         raise Failure(USAGE, str(error)) from None

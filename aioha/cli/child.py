@@ -1,40 +1,88 @@
-"""CMD and what it starts: one process group, of which nothing may run once the term has been released.
+"""CMD's life: started, ended, destroyed. `end` and `destroy` return when nothing that it started runs any more.
 
-Wrappers that signal only the direct child leave its children working beside the next leader's. Here `end` and `destroy`
-return when no member of the group runs any more, and nothing but that makes them return. Not followed: processes that
-leave the group (`setsid`, daemons); and if we are killed with SIGKILL the kernel kills the direct child alone.
+Nothing but that makes them return: a term that was released while anything of CMD works on would have two leaders. Who
+belongs to CMD is `family`'s to say. Should we be killed, the kernel kills CMD itself, and the guardian the rest: it is told
+here, before CMD starts, how to know it.
 """
 
 import asyncio
-import ctypes
+import logging
 import os
-import signal
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
-from .report import Failure
+from .family import Family
+from .spawn import make_cgroup, make_tag, spawn
 
-__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "Child"]
+__all__ = ["Child", "Guard", "Unguarded"]
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126  # the shell's codes
-POLL_FIRST, POLL_MOST = 0.002, 0.05  # the kernel tells of no group's end; a member other than CMD itself is rare
-PR_SET_PDEATHSIG = 1
+POLL_FIRST, POLL_MOST = 0.002, 0.05  # seconds between looks at what SIGKILL should have ended
+NET = 0.25  # seconds: SIGCHLD tells of the end of the last one, so that is all that looks need to be
+SHARE = 4  # looks at a busy family leave the loop this many times as long as they take
+STUBBORN = 1.0  # seconds after SIGKILL at which it is time to say so
 
-_prctl = ctypes.CDLL(None).prctl  # resolved here: nothing may be imported or loaded between fork and exec
+log = logging.getLogger("aioha.run")
+
+
+class Guard(Protocol):
+    """Who ends what CMD leaves, should we be killed. Told what CMD's processes can be known by."""
+
+    def tag(self, entry: bytes) -> None:
+        """`NAME=value` in their environment."""
+
+    def cgroup(self, path: str) -> None:
+        """Their control group. Not called where none can be made."""
+
+    def group(self, pgid: int) -> None:
+        """CMD's process group."""
+
+    def forget(self) -> None:
+        """All of that: nothing of CMD runs any more."""
+
+    def pids(self) -> Collection[int]:
+        """Children of ours that are its own."""
+        ...
+
+
+class Unguarded:
+    """Nobody does."""
+
+    def tag(self, entry: bytes) -> None:
+        pass
+
+    def cgroup(self, path: str) -> None:
+        pass
+
+    def group(self, pgid: int) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+    def pids(self) -> Collection[int]:
+        return ()
 
 
 class Child:
-    """CMD, running. `exited` is set when CMD itself has ended; others of its group may live on."""
+    """CMD, running. `exited` is set when CMD itself has ended; others that it started may live on."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], guard: Guard) -> None:
         """Start it. Raises `Failure` (127, 126) if it cannot be."""
-        self._process = _spawn(command, environment)
+        self._guard = guard
+        self._process, self._family = _start(command, environment, guard)
         self.pid = self._process.pid
         self.exited = asyncio.Event()
-        self._terminated = False
-        self._pidfd = os.pidfd_open(self.pid)
+        self._changed = asyncio.Event()
+        self._buried = self._terminated = False
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:  # no descriptor left: nobody has seen it start yet, so nobody would end it
+            while not self._family.gone():
+                self._family.kill()
+            self._bury()
+            raise
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
 
     @property
@@ -43,8 +91,12 @@ class Child:
         code = self._process.returncode
         return 128 - code if code < 0 else code
 
+    def left(self) -> list[int]:
+        """The numbers of those that run now."""
+        return sorted(one.pid for one in self._family.left())
+
     async def end(self, patience: float) -> None:
-        """SIGTERM to the group, after `patience` seconds SIGKILL; returns when nothing of it runs any more.
+        """SIGTERM to all of it, after `patience` seconds SIGKILL; returns when nothing of it runs any more.
 
         When cancelled it goes on for no longer than it takes the caller to call it again, or `destroy`.
         """
@@ -55,101 +107,93 @@ class Child:
         await self.destroy()
 
     async def destroy(self) -> None:
-        """SIGKILL to the group until nothing of it runs, however often we are cancelled meanwhile.
+        """SIGKILL to all of it until nothing of it runs, however often we are cancelled meanwhile.
 
         Giving in to a cancellation would release the term while CMD works on.
         """
         cancelled: asyncio.CancelledError | None = None
         delay = POLL_FIRST
-        while self._lives():
-            self.kill()
+        begun = asyncio.get_running_loop().time()
+        complained = False
+        while not self._buried and not self._family.gone():
+            self._family.kill()
             try:
-                await asyncio.sleep(delay)
+                await self._news(delay)
             except asyncio.CancelledError as error:
                 cancelled = error
             delay = min(delay * 2, POLL_MOST)
+            if not complained and asyncio.get_running_loop().time() - begun > STUBBORN:
+                complained = True
+                log.error("SIGKILL has not ended %s yet; the term is not released before it has", self.left())
+        self._bury()
         if cancelled:
             raise cancelled
 
+    def send(self, number: int) -> None:
+        """A signal to CMD itself, as to any program; nothing if it has ended."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
-        """SIGKILL to the group, now."""
-        self._signal(signal.SIGKILL)
+        """SIGKILL to all of it, now."""
+        if not self._buried:  # a dead group's number may by now be another's
+            self._family.kill()
+
+    def on_sigchld(self) -> None:
+        """A child of ours has ended: CMD, or one that lost its parent and was given to us."""
+        self._family.reap()
+        self._changed.set()
 
     def _terminate(self) -> None:
-        if self._terminated:  # many programs take a second SIGTERM for "drop everything"
+        if self._terminated or self._buried:  # many programs take a second SIGTERM for "drop everything"
             return
         self._terminated = True
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a stopped member would not see the SIGTERM
-
-    def _signal(self, number: int) -> None:
-        # The group's number cannot be another's while a member lives; after that there is nobody to signal.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        self._family.terminate()
 
     async def _gone(self) -> None:
         await self.exited.wait()
-        delay = POLL_FIRST
-        while self._lives():
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, POLL_MOST)
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            if self._family.gone():
+                return
+            await asyncio.sleep((loop.time() - begun) * SHARE)
+            await self._news(NET)
 
-    def _lives(self) -> bool:
-        """Whether any member of the group runs."""
-        if self._process.poll() is None:
-            return True
+    async def _news(self, net: float) -> None:
+        """Wait until a child of ours has ended, at most `net` seconds."""
+        timer = asyncio.get_running_loop().call_later(net, self._changed.set)
         try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # a member under another user: it runs, and we cannot end it
-            return True
-        return _runs_in_group(self.pid)
+            await self._changed.wait()
+        finally:
+            timer.cancel()
+            self._changed.clear()
+
+    def _bury(self) -> None:
+        if not self._buried:
+            self._buried = True
+            self._family.close()
+            self._guard.forget()
 
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._process.wait()  # it is dead: this reaps it and does not block
+        self._changed.set()
         self.exited.set()
 
 
-def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A group of its own is in the background of our terminal: reading from that would stop CMD (SIGTTIN) for good.
-    stdin = subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
+def _start(command: Sequence[str], environment: Mapping[str, str], guard: Guard) -> "tuple[subprocess.Popen[bytes], Family]":
+    name, value = make_tag()
+    guard.tag(os.fsencode(f"{name}={value}"))
+    cgroup = make_cgroup()
     try:
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=stdin,
-            process_group=0,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - two system calls, no lock, nothing imported
-        )
-    except FileNotFoundError:
-        raise Failure(NOT_FOUND, f"{command[0]}: command not found, or its interpreter is missing") from None
-    except (OSError, ValueError) as error:
-        raise Failure(NOT_EXECUTABLE, f"{command[0]}: cannot be run: {error}") from None
-
-
-def _runs_in_group(group: int) -> bool:
-    """Whether a member is more than a zombie: an init that reaps no orphans, as in many containers, leaves those."""
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return True
-    return any(name.isdigit() and _runs(name, group) for name in names)
-
-
-def _runs(process: str, group: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat", "rb") as file:
-            state, _parent, its_group = file.read().rpartition(b") ")[2].split()[:3]
-    except (OSError, ValueError):  # it ended meanwhile
-        return False
-    return int(its_group) == group and state not in (b"Z", b"X")
+        if cgroup is not None:
+            guard.cgroup(cgroup.path)
+        process = spawn(command, {**environment, name: value}, cgroup)
+    except BaseException:
+        if cgroup is not None:
+            cgroup.remove()
+        guard.forget()
+        raise
+    guard.group(process.pid)
+    return process, Family(process, cgroup, guard.pids)

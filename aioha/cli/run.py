@@ -1,4 +1,4 @@
-"""`aioha run`: CMD runs only while we lead. The order that everything here keeps: CMD's group is gone, then the release.
+"""`aioha run`: CMD runs only while we lead. The order that everything here keeps: all of CMD is gone, then the release.
 
 A term that is lost cancels the body `stop_grace` before another candidate can be elected; most of that time goes to
 CMD after SIGTERM, the rest to SIGKILL and to seeing it gone. A signal to us is no such hurry: the lease goes on being
@@ -14,15 +14,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..descendants import become_subreaper
 from ..elector import Elector
 from ..errors import TermEnded
 from ..term import Term
-from .child import NOT_EXECUTABLE, NOT_FOUND, Child
+from .child import Child, Guard, Unguarded
+from .family import reap
 from .report import LOST, Failure
 from .signals import take_signals
+from .spawn import NOT_EXECUTABLE, NOT_FOUND
 
 __all__ = ["Plan", "run"]
 
+PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)  # programs give them meanings of their own; to us they would mean death
 GRACE_FOR_TERM = 0.7  # share of stop_grace that CMD has after SIGTERM; the rest is for SIGKILL to take effect
 
 log = logging.getLogger("aioha.run")
@@ -39,10 +43,10 @@ class Plan:
     grace: Callable[[float], float]  # stop_grace within a negotiated session timeout
 
 
-async def run(elector: Elector, plan: Plan) -> int:
+async def run(elector: Elector, plan: Plan, guard: Guard | None = None) -> int:
     """Campaign, run CMD while leading, and return CMD's exit status (or `LOST`, or 128 + n if a signal came first)."""
     check_executable(plan.command[0])
-    return await _Run(elector, plan).run()
+    return await _Run(elector, plan, guard or Unguarded()).run()
 
 
 def check_executable(name: str) -> None:
@@ -55,9 +59,10 @@ def check_executable(name: str) -> None:
 
 
 class _Run:
-    def __init__(self, elector: Elector, plan: Plan) -> None:
+    def __init__(self, elector: Elector, plan: Plan, guard: Guard) -> None:
         self._elector = elector
         self._plan = plan
+        self._guard = guard
         self._child: Child | None = None
         self._signal: int | None = None  # the first that asked us to end
         self._asked = asyncio.Event()
@@ -65,13 +70,17 @@ class _Run:
         self._task: asyncio.Task[int] | None = None
 
     async def run(self) -> int:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would lose CMD's exit status
+        become_subreaper()  # before anything is started: what loses its parent below us comes to us
+        # Also ends a SIGCHLD that was inherited as ignored, which would lose CMD's exit status.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._on_sigchld)
         self._task = asyncio.ensure_future(self._campaign())
         take_signals(self._on_signal)
         # Stopping us would leave CMD running beside the next leader.
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGTSTP, log.warning, "Ctrl-Z is ignored: Ctrl-C ends CMD and resigns"
         )
+        for number in PASSED_ON:
+            asyncio.get_running_loop().add_signal_handler(number, self._pass_on, number)
         try:
             return await self._task
         except asyncio.CancelledError:
@@ -94,10 +103,17 @@ class _Run:
     async def _lead(self, term: Term) -> None:
         """The body of a term. Whatever happens, it ends after CMD."""
         grace = self._grace()  # asked now: once the term is lost there may be no session to ask
-        self._child = child = Child(self._plan.command, self._environment(term))
+        self._child = child = Child(self._plan.command, self._environment(term), self._guard)
         log.info("term %s, token %d: started %s (pid %d)", term.number or "?", term.token, self._plan.command[0], child.pid)
         try:
             await self._exited_or_asked(child)
+            if child.exited.is_set() and (left := child.left()):
+                log.warning(
+                    "%s has ended and left %d processes running %s: ended now, too (a daemon must stay in the foreground)",
+                    self._plan.command[0],
+                    len(left),
+                    left[:10],
+                )
             await child.end(self._plan.kill_after)
             self._conclude(child)
         except asyncio.CancelledError:
@@ -143,6 +159,16 @@ class _Run:
         if term.number is not None:
             environment["AIOHA_TERM"] = str(term.number)
         return environment
+
+    def _pass_on(self, number: int) -> None:
+        if self._child is not None:
+            self._child.send(number)
+
+    def _on_sigchld(self) -> None:
+        if self._child is not None:
+            self._child.on_sigchld()
+        else:
+            reap(self._guard.pids())
 
     def _on_signal(self, number: int) -> None:
         again, self._signal = self._signal is not None, self._signal or number

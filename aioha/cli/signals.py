@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["ENDING", "run_until_signalled", "take_signals"]
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_until_signalled(main: Coroutine[Any, Any, int]) -> int:

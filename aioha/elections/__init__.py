@@ -2,9 +2,9 @@
 
 from ..settings import Settings
 from ..where import Where
-from .protocol import Election, Grant, Leader, Predecessor, SessionView
+from .protocol import Election, Grant, Leader, Operation, Predecessor, SessionView
 
-__all__ = ["Election", "Grant", "Leader", "Predecessor", "SessionView", "from_where"]
+__all__ = ["Election", "Grant", "Leader", "Operation", "Predecessor", "SessionView", "from_where"]
 
 
 def from_where(where: Where, settings: Settings) -> Election:

@@ -6,34 +6,27 @@ elector's supervision needs neither a task nor a poll.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-__all__ = ["Election", "Grant", "Leader", "Predecessor", "SessionView"]
+from ..guardian.guarded import Guardian
+from ..leaders import Leader, Predecessor
 
-
-@dataclass(frozen=True, slots=True)
-class Leader:
-    """Who leads, as everybody can see it.
-
-    `since` is Unix time in seconds, by the store's clock: for people, never for decisions.
-    """
-
-    identity: str
-    data: bytes
-    token: int
-    since: float
+__all__ = ["Election", "Grant", "Leader", "Operation", "Predecessor", "SessionView"]
 
 
 @dataclass(frozen=True, slots=True)
-class Predecessor:
-    """Who led before this term, and whether that term's work is known to have ended."""
+class Operation:
+    """One step of a transaction. `version` -1: any."""
 
-    identity: str
-    data: bytes
-    token: int
-    ended_cleanly: bool
+    kind: Literal["create", "set_data", "delete", "check"]
+    path: str
+    data: bytes = b""
+    version: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
 
 
 class SessionView(Protocol):
@@ -50,7 +43,7 @@ class SessionView(Protocol):
 
 
 class Grant(Protocol):
-    """One term, from being granted to being released. All of it but `confirm` and `release` is synchronous."""
+    """One term, from being granted to being released. Synchronous, but for `ready`, `confirm`, `commit` and `release`."""
 
     @property
     def token(self) -> int: ...
@@ -60,6 +53,11 @@ class Grant(Protocol):
     def leader(self) -> Leader: ...
     @property
     def predecessor(self) -> Predecessor | None: ...
+
+    @property
+    def unfenced(self) -> Sequence[Predecessor]:
+        """Earlier terms that did not end cleanly and for which no fence hook has returned yet, newest first."""
+        ...
 
     @property
     def settle(self) -> float:
@@ -100,14 +98,40 @@ class Grant(Protocol):
         """Call `listener` (the only one) in the same tick in which `ended` or `doubtful` changes."""
         ...
 
-    async def ready(self, interrupted: asyncio.Event) -> None:
+    async def leased(self, interrupted: asyncio.Event) -> None:
         """Wait until the lease is worth starting on (at once, without a pause, where it is), the term has ended, or
         `interrupted` is set.
         """
         ...
 
+    async def ready(self, interrupted: asyncio.Event) -> None:
+        """As `leased`, for the work itself: everything that comes before it is over."""
+        ...
+
+    async def fenced(self, predecessor: Predecessor) -> None:
+        """A fence hook has returned for this one of `unfenced`: returns once the store will remember it, or the term
+        has ended. Waits out outages. Raises `SessionFailed` where the store refuses to.
+        """
+        ...
+
     async def confirm(self) -> None:
         """Ask the store whether the term stands, in one round trip. Sets `ended` if not; raises `Unavailable`."""
+        ...
+
+    @property
+    def no_transactions(self) -> str | None:
+        """Why there can be no fenced transactions in this term, and what to do instead; None where there can be."""
+        ...
+
+    async def commit(self, operations: Sequence[Operation], check: Callable[[], None]) -> bool:
+        """Carry out all operations, or none of them if this term does not stand in the store at that moment: False,
+        and `ended` says why. Waits while no server is attached.
+
+        `check` raises when the term is over. It is called while waiting, and right before anything is sent; what it
+        raises goes out, and nothing was written then. Raises `Fenced` for an operation that did not pass, `ValueError`
+        for a transaction that no server would take, and `Unavailable` if the outcome is unknown: the connection, or
+        the lease, ended before the reply.
+        """
         ...
 
     def client(self) -> Any:
@@ -148,6 +172,11 @@ class Election(Protocol):
 
     @property
     def session(self) -> SessionView | None: ...
+
+    @property
+    def guardian(self) -> Guardian | None:
+        """The process that acts when we cannot, if one was asked for."""
+        ...
 
     async def close(self) -> None:
         """Leave, bounded, in any state. Called after every grant was released or given up on."""

@@ -13,8 +13,9 @@ from typing import Any, Protocol, cast
 
 from ..clock import Clock
 from .errors import AuthFailed, ConnectionLoss, ProtocolError, ResponseError, SessionExpired, SessionMoved, error_for
+from .replies import MULTI, decode
 from .requests import Request
-from .untyped import MultiHeader, protocol
+from .untyped import protocol
 
 __all__ = ["Connection", "Greeting", "Listener"]
 
@@ -24,7 +25,6 @@ LARGEST_FRAME = 16 * 1024 * 1024
 _HEADER = struct.Struct(">iqi")  # xid, zxid, error
 _WATCH_XID = -1
 _LAST_XID = 0x7FFFFFFF
-_MULTI: int = protocol.TransactionRequest.opcode
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,13 @@ class Connection(asyncio.Protocol):
         return self.send(protocol.AuthRequest(type=0, scheme=scheme, auth=credentials))
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Of the server: numeric, as connected to."""
+        assert self._transport is not None
+        host, port, *_ = self._transport.get_extra_info("peername")
+        return host, port
+
+    @property
     def unanswered_since(self) -> float | None:
         """Since when the server has owed us an answer; counted from its last one while a long queue is being answered."""
         return max(self._pending[0].sent, self._answered) if self._pending else None
@@ -185,7 +192,7 @@ class Connection(asyncio.Protocol):
         body = frame[_HEADER.size :]
         error = error_for(code) if code else None
         try:
-            reply = _decode(pending.opcode, body) if error is None or (pending.opcode == _MULTI and body) else None
+            reply = decode(pending.opcode, body) if error is None or (pending.opcode == MULTI and body) else None
         except Exception:
             self._pending.appendleft(pending)  # not answered after all: it fails with the others
             raise
@@ -244,26 +251,3 @@ def _resolve(future: asyncio.Future[Any], reply: Any, error: ResponseError | Non
         future.exception()  # a reply that nobody waits for any more is no mystery
     else:
         future.set_result(reply)
-
-
-def _decode(opcode: int, body: bytes) -> Any:
-    if opcode == _MULTI:
-        return _decode_multi(body)
-    response = protocol.response_xref.get(opcode)
-    return None if response is None else response.deserialize(body)
-
-
-def _decode_multi(body: bytes) -> Any:
-    """As aiozk's, but unknown error codes become exceptions rather than lines on the user's stdout."""
-    transaction = protocol.TransactionResponse()
-    header, offset = MultiHeader.parse(body, 0)
-    while not header.done:
-        if header.type == -1:
-            (code,) = struct.unpack_from(">i", body, offset)
-            offset += 4
-            transaction.responses.append(error_for(code))
-        else:
-            response, offset = protocol.response_xref[header.type].parse(body, offset)
-            transaction.responses.append(response)
-        header, offset = MultiHeader.parse(body, offset)
-    return transaction

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ResponseError, RolledBack, RuntimeInconsistency, error_for
+from .packing import Transaction
 from .untyped import protocol
 
 __all__ = [
@@ -21,14 +22,17 @@ __all__ = [
     "failure",
     "get",
     "multi",
+    "packed",
     "ping",
     "set_data",
+    "size",
     "stat_of",
     "sync",
 ]
 
 Request = Any  # an aiozk.protocol.Request
 OPEN_TO_ALL = (protocol.UNRESTRICTED_ACCESS,)
+XID = 4  # bytes in front of a request
 CONTAINER_OWNER = -(1 << 63)  # ephemeralOwner of a container node; TTL nodes have the top byte 0xff
 
 
@@ -116,10 +120,32 @@ def asks_for_existence(request: Request) -> bool:
 
 def multi(*requests: Request) -> Request:
     """All or nothing. A failed one still gets a reply, not an error: ask `failure`."""
-    transaction = protocol.TransactionRequest()
+    transaction = Transaction()
     for request in requests:
         transaction.add(request)
     return transaction
+
+
+class Packed:
+    """A request packed ahead of time: sending it costs next to nothing."""
+
+    def __init__(self, request: Request) -> None:
+        self.opcode: int = request.opcode
+        self.special_xid: int | None = request.special_xid
+        self._rest: bytes = request.serialize(0)[XID:]
+
+    def serialize(self, xid: int) -> bytes:
+        return xid.to_bytes(XID, "big", signed=True) + self._rest
+
+
+def packed(request: Request) -> Request:
+    """The same request; what is changed in it later has no effect."""
+    return Packed(request)
+
+
+def size(request: Request) -> int:
+    """Bytes of the frame's body."""
+    return len(request.serialize(0))
 
 
 def failure(reply: Any) -> tuple[int, ResponseError] | None:

@@ -1,4 +1,6 @@
-"""aioha, as its users write it: `Elector.lead(work)`. Flags become options: `record=False` is the plain race."""
+"""aioha, as its users write it: `Elector.lead(work)`. Flags become options: `plain` is `record=False`, `guarded` has a
+guardian.
+"""
 
 import asyncio
 import signal
@@ -8,7 +10,7 @@ from aioha import Elector, Term
 
 from .lines import Lines, arguments, emit
 
-OPTIONS: dict[str, dict[str, Any]] = {"plain": {"record": False}}
+OPTIONS: dict[str, dict[str, Any]] = {"plain": {"record": False}, "guarded": {"guardian": True}}
 
 
 async def main() -> None:

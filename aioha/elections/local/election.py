@@ -10,7 +10,9 @@ import os
 from dataclasses import replace
 
 from ...clock import wall_time
+from ...ended import newest
 from ...errors import SessionFailed
+from ...guardian.guarded import Guardian
 from ...settings import Settings
 from ..protocol import Leader, Predecessor, SessionView
 from . import record
@@ -18,8 +20,8 @@ from .grant import LocalGrant
 from .lockfile import Lock
 from .place import PASSING, Place, locate, prepare, refusal
 from .presence import POLL, Watch, socket_name, this_process
-from .record import Process, RecordedTerm, Slot
-from .view import UNKNOWN, View
+from .record import Account, Process, RecordedTerm, Slot
+from .view import View
 
 __all__ = ["LocalElection"]
 
@@ -46,6 +48,7 @@ class LocalElection:
         self._settings = settings
         self._view = View(self._place)
         self._name = socket_name(self._place.path, os.geteuid())
+        self._guardian = Guardian(settings.clock, tree=settings.guardian == "tree") if settings.guardian else None
         self._grant: LocalGrant | None = None
         self._lock: Lock | None = None
         self._process: Process | None = None
@@ -56,9 +59,15 @@ class LocalElection:
     def session(self) -> SessionView | None:
         return None
 
+    @property
+    def guardian(self) -> Guardian | None:
+        return self._guardian
+
     async def open(self) -> None:
         """Check where the lock file lies, creating nothing. Does not block. Raises `SessionFailed`."""
         prepare(self._place, create=False)
+        if self._guardian is not None:
+            self._guardian.start()
 
     async def win(self, *, yielding: bool = False) -> LocalGrant:
         """Stand by until this process holds the lock. Raises `SessionFailed`: the file is of no use, or the disk full."""
@@ -111,27 +120,29 @@ class LocalElection:
     def _begin(self, lock: Lock) -> LocalGrant:
         try:
             raw = lock.read()
-            last, terms = self._parse(raw)
-            previous = record.term_of(last, terms)
+            last, account = self._parse(raw)
+            predecessor = _predecessor(last, record.term_of(last, account.terms))
+            if predecessor is not None and not predecessor.ended_cleanly:
+                account = replace(account, unfenced=newest((predecessor, *account.unfenced)))
             ready = record.raised(last, max(self._settings.token_floor, self._seen))
             if ready != last:
-                lock.save(ready, terms)
+                lock.save(ready, account)
             slot = record.begin(ready)
             now = wall_time()
             mine = RecordedTerm(
                 self._settings.identity, self._settings.payload, slot.token, slot.number, now, process=self._process
             )
-            terms = (*_closed(terms, last, now), mine)[-record.KEPT_TERMS :]
-            lock.save(slot, terms)
+            account = replace(account, terms=(*_closed(account.terms, last, now), mine)[-record.KEPT_TERMS :])
+            lock.save(slot, account)
             lock.announce()
         except OSError as error:
             raise refusal(self._place, "write", error) from None
         self._seen = slot.token
         grace = self._settings.grace_within(self._settings.session_timeout)
-        return LocalGrant(lock, slot, terms, _predecessor(last, previous), grace)
+        return LocalGrant(lock, slot, account, predecessor, grace, self._guardian)
 
-    def _parse(self, raw: bytes) -> tuple[Slot, tuple[RecordedTerm, ...]]:
-        """The file's state and terms, for who holds the lock. Raises `SessionFailed` if tokens could go back."""
+    def _parse(self, raw: bytes) -> tuple[Slot, Account]:
+        """The file's state and account, for who holds the lock. Raises `SessionFailed` if tokens could go back."""
         try:
             slot = record.newest_slot(raw)
         except record.Unreadable as error:
@@ -142,12 +153,14 @@ class LocalElection:
         if slot.suspect:
             log.warning("%s: one half of the lock file was damaged; repaired, one token skipped", self._place.where)
         try:
-            terms = record.unpack_account(raw)
+            account = record.unpack_account(raw)
         except record.Unreadable as error:
             log.warning("%s: the %s; the history of terms starts anew", self._place.where, error)
-            terms = ()
+            account = Account()
+        if slot.number and not account.terms:  # lost, and with it who was still to be fenced
+            account = Account((), newest((*account.unfenced, Predecessor("", b"", slot.token, ended_cleanly=False))))
         # The account is written first: a term above the slot's never began.
-        return slot, tuple(term for term in terms if term.token <= slot.token)
+        return slot, replace(account, terms=tuple(term for term in account.terms if term.token <= slot.token))
 
     def _holder(self) -> Process | None:
         """Which process leads according to the file."""
@@ -198,13 +211,15 @@ class LocalElection:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()
+        if self._guardian is not None:
+            await self._guardian.stop()
 
 
 def _predecessor(last: Slot, term: RecordedTerm | None) -> Predecessor | None:
     if last.number == 0:
         return None
     if term is None:
-        return Predecessor(UNKNOWN, b"", last.token, last.ended)
+        return Predecessor("", b"", last.token, last.ended)
     return Predecessor(term.identity, term.data, term.token, last.ended)
 
 

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ...clock import wall_time
 from ...errors import ElectionError
-from ..protocol import Predecessor
+from ...guardian import facts
+from ...guardian.guarded import Guardian
+from ..protocol import Operation, Predecessor
 from . import record
 from .lockfile import Lock
-from .record import RecordedTerm, Slot
+from .place import refusal
+from .record import Account, Slot
 from .view import leader_of
 
 __all__ = ["LocalGrant"]
@@ -29,18 +32,24 @@ class LocalGrant:
     doubtful = False
 
     def __init__(
-        self, lock: Lock, slot: Slot, terms: tuple[RecordedTerm, ...], predecessor: Predecessor | None, stop_grace: float
+        self,
+        lock: Lock,
+        slot: Slot,
+        account: Account,
+        predecessor: Predecessor | None,
+        stop_grace: float,
+        guardian: Guardian | None,
     ) -> None:
-        mine = terms[-1]
         self.token = slot.token
         self.number: int | None = slot.number
-        self.leader = leader_of(mine)
+        self.leader = leader_of(account.terms[-1])
         self.predecessor = predecessor
         self.stop_grace = stop_grace
         self.ended: str | None = None
         self._lock = lock
         self._slot = slot
-        self._terms = terms
+        self._account = account
+        self._guardian = guardian
         self._released = False
         self._listener: Callable[[], None] = lambda: None
 
@@ -52,8 +61,31 @@ class LocalGrant:
         """Whether the lock is ours still; nobody else can lead while it is."""
         return self._lock.intact()
 
-    async def ready(self, interrupted: asyncio.Event) -> None:
+    @property
+    def unfenced(self) -> Sequence[Predecessor]:
+        return self._account.unfenced
+
+    async def leased(self, interrupted: asyncio.Event) -> None:
         """There is no lease to wait for."""
+
+    async def ready(self, interrupted: asyncio.Event) -> None:
+        """The work is about to start: should we die, our guardian holds the lock until nothing of it is left."""
+        if self._guardian is not None:
+            self._guardian.know(facts.HELD, True, self._lock.descriptors)
+
+    async def fenced(self, predecessor: Predecessor) -> None:
+        """Blocks for one fsync."""
+        left = tuple(each for each in self._account.unfenced if each.token != predecessor.token)
+        self._account = replace(self._account, unfenced=left)
+        await self.confirm()
+        if self.ended is not None or self._released:
+            return
+        try:
+            self._lock.follow_path()
+            self._slot = record.renewed(self._slot)
+            self._lock.save(self._slot, self._account)
+        except OSError as error:
+            raise refusal(self._lock.place, "write", error) from None
 
     async def confirm(self) -> None:
         """Look whether this process still has the lock. Never blocks, raises nothing."""
@@ -66,6 +98,16 @@ class LocalGrant:
         if self.ended is None:
             self.ended = why
             self._listener()
+
+    @property
+    def no_transactions(self) -> str | None:
+        return (
+            "an election on this host has no store to write to: send term.token with every write to a store that "
+            "compares it (docs/fencing.md), or hold the election on ZooKeeper"
+        )
+
+    async def commit(self, operations: Sequence[Operation], check: Callable[[], None]) -> bool:
+        raise ElectionError(self.no_transactions)
 
     def client(self) -> Any:
         raise ElectionError("an election on this host has no ZooKeeper client")
@@ -81,9 +123,14 @@ class LocalGrant:
         try:
             if self._lock.intact():
                 self._lock.follow_path()
-                done = replace(self._terms[-1], until=wall_time(), how="released")
-                self._lock.save(record.end(self._slot), (*self._terms[:-1], done), lasting=False)
+                *terms, mine = self._account.terms
+                done = replace(mine, until=wall_time(), how="released")
+                account = replace(self._account, terms=(*terms, done))
+                self._lock.save(record.end(self._slot), account, lasting=False)
         except OSError as error:
             log.error("term %d of %s: cannot write that it ended: %s", self.token, self._lock.where, error.strerror)  # noqa: TRY400 - the reason is all there is to say
         finally:
+            if self._guardian is not None:  # its copy of the socket would keep the next one from binding the name
+                self._guardian.forget(facts.HELD)
+                await self._guardian.heard()
             self._lock.close()

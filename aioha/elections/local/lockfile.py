@@ -16,7 +16,7 @@ import threading
 
 from ...errors import SessionFailed
 from .place import Place, check_file
-from .record import RecordedTerm, Slot
+from .record import Account, Slot
 from .storage import FILE_FLAGS, inode, inode_at, read_all, write
 
 __all__ = ["Lock"]
@@ -55,7 +55,7 @@ class Lock:
         self._timer: asyncio.TimerHandle | None = None
         self._pid = os.getpid()
         self._inode = (0, 0)
-        self._state: tuple[Slot, tuple[RecordedTerm, ...]] | None = None
+        self._state: tuple[Slot, Account] | None = None
 
     @classmethod
     def acquire(cls, place: Place, name: bytes) -> "Lock | None":
@@ -111,10 +111,10 @@ class Lock:
         """The file's bytes. Raises `OSError`."""
         return read_all(self._fd)
 
-    def save(self, slot: Slot, terms: tuple[RecordedTerm, ...], *, lasting: bool = True) -> None:
+    def save(self, slot: Slot, account: Account, *, lasting: bool = True) -> None:
         """Write; `lasting`: on the disk, which blocks for about 0.2 ms. Raises `OSError`: nothing that counts changed."""
-        write(self._fd, slot, terms, self._place.directory, lasting=lasting)
-        self._state = (slot, terms)
+        write(self._fd, slot, account, self._place.directory, lasting=lasting)
+        self._state = (slot, account)
 
     def announce(self) -> None:
         """Listen, now that the file says who leads: whoever can connect can also read it. Raises `OSError`."""
@@ -187,6 +187,14 @@ class Lock:
         finally:
             if fd >= 0:
                 os.close(fd)
+
+    @property
+    def place(self) -> Place:
+        return self._place
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Of file and socket: whoever has copies of them holds the lock, too, whatever becomes of us."""
+        return () if self._listener is None else (self._fd, self._listener.fileno())
 
     @property
     def where(self) -> str:

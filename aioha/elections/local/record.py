@@ -2,7 +2,8 @@
 
     offset 0      slot 0  the part that safety rests on: last token, number of the term, whether it ended cleanly.
     offset 4096   slot 1  Written in turn and a disk block apart, so that a torn write spoils one of them at most.
-    offset 8192   the account: a line with length and checksum, then JSON: the last terms, the newest one last
+    offset 8192   the account: a line with length and checksum, then JSON: the last terms, the newest one last, and
+                  those that did not end cleanly and are still to be fenced, the newest one first
 
 The account is written before its slot: a term that has no slot never began, and is left out on reading.
 """
@@ -13,9 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...ended import brief, newest
+from ...leaders import Predecessor
+
 __all__ = [
     "ACCOUNT_AT",
     "KEPT_TERMS",
+    "Account",
     "Process",
     "RecordedTerm",
     "Slot",
@@ -27,6 +32,7 @@ __all__ = [
     "pack_account",
     "pack_slot",
     "raised",
+    "renewed",
     "slot_offset",
     "term_of",
     "unpack_account",
@@ -81,6 +87,16 @@ class RecordedTerm:
     until: float | None = None
     how: str | None = None
     process: Process | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`terms`: the last 64, oldest first. `unfenced`: terms that did not end cleanly, newest first, the newest 16: each
+    stays until a fence hook has returned for it, whoever leads meanwhile.
+    """
+
+    terms: tuple[RecordedTerm, ...] = ()
+    unfenced: tuple[Predecessor, ...] = ()
 
 
 BLANK = Slot(sequence=0, token=0, number=0, ended=True)
@@ -154,6 +170,11 @@ def end(slot: Slot) -> Slot:
     return Slot(slot.sequence + 1, slot.token, slot.number, ended=True)
 
 
+def renewed(slot: Slot) -> Slot:
+    """The same state, written once more because the account has changed: never over the slot that counts."""
+    return replace(slot, sequence=slot.sequence + 1)
+
+
 def before(slot: Slot) -> Slot:
     """What to write into the other slot of a file that is made anew."""
     return BLANK if slot.sequence <= 1 else replace(slot, sequence=slot.sequence - 1)
@@ -165,19 +186,22 @@ def term_of(slot: Slot, terms: Sequence[RecordedTerm]) -> RecordedTerm | None:
     return next((term for term in reversed(terms) if term.token in tokens), None)
 
 
-def pack_account(terms: Sequence[RecordedTerm]) -> bytes:
-    kept = terms[-KEPT_TERMS:]
+def pack_account(account: Account) -> bytes:
+    kept = account.terms[-KEPT_TERMS:]
     lines = [_to_json(term, index >= len(kept) - RECENT) for index, term in enumerate(kept)]
-    body = b'{"terms": [\n' + b",\n".join(lines) + b"\n]}\n"
-    account = b"%s %d %08x\n" % (_ACCOUNT_MAGIC, len(body), zlib.crc32(body)) + body
+    body = b'{"terms": [\n' + b",\n".join(lines) + b"\n]"
+    if account.unfenced:
+        body += b', "unfenced": [\n' + b",\n".join(map(_unfenced_to_json, account.unfenced)) + b"\n]"
+    body += b"}\n"
+    packed = b"%s %d %08x\n" % (_ACCOUNT_MAGIC, len(body), zlib.crc32(body)) + body
     # Whole blocks: the file's length seldom changes then, and fdatasync has no metadata to write.
-    return account.ljust(-(-(len(account) + 1) // SLOT_SPACING) * SLOT_SPACING - 1) + b"\n"
+    return packed.ljust(-(-(len(packed) + 1) // SLOT_SPACING) * SLOT_SPACING - 1) + b"\n"
 
 
-def unpack_account(raw: bytes) -> tuple[RecordedTerm, ...]:
-    """The terms in a whole file's bytes, oldest first. Raises `Unreadable`."""
+def unpack_account(raw: bytes) -> Account:
+    """The account in a whole file's bytes; an empty one where there is none yet. Raises `Unreadable`."""
     if len(raw) <= ACCOUNT_AT:
-        return ()
+        return Account()
     header, _, rest = raw[ACCOUNT_AT:].partition(b"\n")
     fields = header.split()
     if len(fields) != 3 or fields[0] != _ACCOUNT_MAGIC or not fields[1].isdigit():
@@ -186,8 +210,10 @@ def unpack_account(raw: bytes) -> tuple[RecordedTerm, ...]:
     if fields[2] != b"%08x" % zlib.crc32(body):
         raise Unreadable("account of terms: wrong checksum")
     try:
-        return tuple(_from_json(term) for term in json.loads(body)["terms"])
-    except (ValueError, KeyError, TypeError) as error:
+        fields = json.loads(body)
+        unfenced = newest(map(_unfenced_from_json, fields.get("unfenced", ())))
+        return Account(tuple(map(_from_json, fields["terms"])), unfenced)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable(f"account of terms: {error}") from None
 
 
@@ -206,6 +232,16 @@ def _to_json(term: RecordedTerm, recent: bool) -> bytes:
         process = term.process
         fields["process"] = {"pid": process.pid, "started": process.started, "namespace": process.namespace}
     return json.dumps(fields).encode("ascii")
+
+
+def _unfenced_to_json(term: Predecessor) -> bytes:
+    data = brief(term).data.decode("utf-8", "surrogateescape")
+    return json.dumps({"token": term.token, "identity": term.identity, "data": data}).encode("ascii")
+
+
+def _unfenced_from_json(fields: dict[str, Any]) -> Predecessor:
+    data = fields["data"].encode("utf-8", "surrogateescape")
+    return Predecessor(fields["identity"], data, fields["token"], ended_cleanly=False)
 
 
 def _from_json(fields: dict[str, Any]) -> RecordedTerm:

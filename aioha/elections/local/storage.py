@@ -7,7 +7,7 @@ import errno
 import os
 
 from . import record
-from .record import RecordedTerm, Slot
+from .record import Account, Slot
 
 __all__ = ["FILE_FLAGS", "Inode", "inode", "inode_at", "read_all", "read_file", "write"]
 
@@ -44,21 +44,19 @@ def inode_at(path: str) -> Inode | None:
         return None
 
 
-def write(
-    fd: int, slot: Slot, terms: tuple[RecordedTerm, ...], directory: str, *, over: bool = False, lasting: bool = True
-) -> None:
+def write(fd: int, slot: Slot, account: Account, directory: str, *, over: bool = False, lasting: bool = True) -> None:
     """Account, then slot, then the disk. A new file gets a slot first of all, so that one without any is damaged.
 
     `over`: whatever the file says is not ours and is overwritten, both slots. `lasting`: return when it is on disk.
     """
-    account = record.pack_account(terms)
+    packed = record.pack_account(account)
     size = os.fstat(fd).st_size
     if size == 0 or over:
         _write_at(fd, record.pack_slot(record.before(slot)), record.slot_offset(record.before(slot)))
-    needed = record.ACCOUNT_AT + len(account)
+    needed = record.ACCOUNT_AT + len(packed)
     if size < needed:
         _reserve(fd, needed)  # a full disk shows here, before anything old is overwritten
-    _write_at(fd, account, record.ACCOUNT_AT)
+    _write_at(fd, packed, record.ACCOUNT_AT)
     if size > needed:
         os.ftruncate(fd, needed)
     _write_at(fd, record.pack_slot(slot), record.slot_offset(slot))

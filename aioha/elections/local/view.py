@@ -75,6 +75,6 @@ class View:
         except (OSError, record.Unreadable):
             return None
         try:
-            return slot, record.unpack_account(raw), uid
+            return slot, record.unpack_account(raw).terms, uid
         except record.Unreadable:
             return slot, (), uid

@@ -4,6 +4,7 @@
 `grant` is a term that rests on a session.
 """
 
+from ...guardian.guarded import Guardian
 from ...sessions import Sessions
 from ...settings import Settings
 from ...where import Where
@@ -21,4 +22,5 @@ def sessions_for(where: Where, settings: Settings) -> Sessions:
         tick=settings.tick,
         pings_prove=settings.lease == "ping",
         credentials=where.credentials,
+        guardian=Guardian(settings.clock, tree=settings.guardian == "tree") if settings.guardian else None,
     )

@@ -1,14 +1,16 @@
 """Bidding for an `ephemeral` election: one transaction that takes everything over or nothing, and what becomes of it.
 
-Behind each bid, on the same connection, travels a look at its outcome: the winner learns its token from it, the losers
-what to wait for. While the reply to a bid is not known we may own the leader's node: nothing else is done before the
-outcome has been learnt.
+What travels, and when, is a `Takeover`'s; here it is decided what it writes, and what its reply means. While that reply
+is not known we may own the leader's node: nothing else is done before the outcome has been learnt.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from ...ended import MOST_UNFENCED, Ended
 from ...errors import SessionFailed
+from ...guardian.guarded import Guardian
 from ...record import Record
 from ...session import ZooKeeperSession
 from ...settings import Settings
@@ -17,16 +19,22 @@ from ...wire.errors import BadVersion, NoAuth, NodeExists, NoNode, ResponseError
 from ...wire.requests import Stat
 from ..protocol import Leader
 from .attention import Attention
-from .grant import SessionGrant
+from .grant import WORTH_STARTING, SessionGrant
 from .ground import Ground
 from .leaving import OURS
-from .ledger import Ledger, LedgerView, View, look
+from .ledger import LedgerView, View, look
+from .oldterms import OldTerms
+from .takeover import Takeover
 from .znodes import commit_something, stat_or_none
 
-__all__ = ["Bidder"]
+__all__ = ["BID_SHARE", "Bidder"]
+
+log = logging.getLogger("aioha")
 
 LARGEST_RECORDED_DATA = 4096  # the record stays small; the leader's node has all of it
 LEARNING = 3  # round trips until the owner of a closed session knows: end of stream, connect, greeting
+BID_SHARE = 1 / 16  # of the session timeout: what a bid may take, for a lease that is chosen when it is sent
+SET = 1  # place of the first write to the node in the takeover: its result shows the node
 SEAT = 2  # place of the seat in the takeover; what comes from there on concerns the record
 
 
@@ -34,48 +42,71 @@ class Bidder:
     """One candidate's bids. `give_up` begins the release of a term that a bid has won."""
 
     def __init__(
-        self, ground: Ground, settings: Settings, give_up: Callable[[SessionGrant], "asyncio.Future[None]"]
+        self,
+        ground: Ground,
+        settings: Settings,
+        give_up: Callable[[SessionGrant], "asyncio.Future[None]"],
+        guardian: Guardian | None,
     ) -> None:
         self._ground = ground
         self._settings = settings
         self._give_up = give_up
+        self._guardian = guardian
         self._payload = settings.payload + (b"\0" if settings.layout == "mooon" else b"")
         self._past: set[int] = set()  # our nodes' zxids: a second term on one node would not raise the token
-        self._highest = 0  # token that we have seen
+        self.highest = 0  # token of ours
+        self._prepared: Takeover | None = None
         self._unknown: tuple[int, LedgerView | None] | None = None  # session and view of a bid whose reply is not known
 
     def is_uncertain(self, session: ZooKeeperSession) -> bool:
         """The reply to a bid on this session is not known."""
         return self._unknown is not None and self._unknown[0] == session.id
 
+    def awaits_reply(self, view: View | None) -> bool:
+        """A bid on what was seen is on its way, and `bid` will learn its outcome from the reply."""
+        takeover = self._prepared
+        return takeover is not None and takeover.view is view and takeover.is_sent
+
     def forget(self) -> None:
         """Whatever the last bid won has been removed."""
-        self._unknown = None
+        self._unknown = self._prepared = None
+
+    def prepare(self, attention: Attention, view: View) -> None:
+        """Somebody else leads: have a bid ready, and send it in the tick in which we hear that the node is gone."""
+        if view.ledger is None or view.ledger.unreadable is None:  # else what stands there must be kept aside first
+            takeover = self._prepared = self._takeover(attention.session, view)
+            attention.when_gone = lambda: self._send(takeover)
+
+    def _send(self, takeover: Takeover) -> None:
+        before, self._unknown = self._unknown, (takeover.session.id, takeover.view.ledger)
+        try:
+            takeover.send()  # until the reply is read we may own the node
+        except BaseException:
+            self._unknown = before
+            raise
 
     async def bid(self, attention: Attention, view: View) -> tuple[View | None, SessionGrant | None]:
-        """Try to take over what `view` showed vacant: one round trip, and one more that proves the lease."""
-        session = attention.session
-        heartbeat, connection = session.heartbeat, session.connection
-        successor = self._successor(session, view.ledger)
-        anchor = heartbeat.anchor()
-        self._unknown = (session.id, view.ledger)  # until the reply is read we may own the node
-        write = connection.send(requests.multi(*self._takeover(view.ledger, successor)))
-        node = session.exists(self._ground.path, attention.on_event)
-        ledger = Ledger(session, self._ground.names) if self._ground.keeps_record else None
-        failed = requests.failure(await heartbeat.prove(connection, anchor, write, self._ground.path))
-        after = View(await stat_or_none(node), await ledger.read() if ledger is not None else None)
+        """Try to take over what `view` showed vacant: one round trip."""
+        session, takeover = attention.session, self._prepared
+        self._prepared = None  # the next time its reply is lost
+        if takeover is None or takeover.view is not view:
+            if view.ledger is not None and view.ledger.unreadable is not None:
+                await self._ground.keep_aside(session, view.ledger.unreadable)
+            takeover = self._takeover(session, view)
+        if not takeover.is_sent:
+            self._send(takeover)
+        reply = await takeover.outcome()
+        failed = requests.failure(reply)
         if failed is not None:
             self._unknown = None
-            return await self._lost_bid(attention, failed, after), None
-        if after.node is None or after.node.owner != session.id:
-            await self._ground.clear(session)  # deleted under our hands; what is left of ours would block the others
-            self._unknown = None
-            return None, None
-        return None, await self._granted(session, after.node, view.ledger, after.ledger, successor)
+            return await self._lost_bid(attention, failed), None
+        node = requests.stat_of(reply.responses[SET])
+        return None, await self._granted(session, node, view.ledger, await takeover.ended(), takeover.successor)
 
-    async def _lost_bid(self, attention: Attention, failed: tuple[int, ResponseError], after: View) -> View | None:
+    async def _lost_bid(self, attention: Attention, failed: tuple[int, ResponseError]) -> View | None:
         """What to wait for now; None: look again. Raises what waiting would not mend."""
         (index, error), session = failed, attention.session
+        after = await self._look(attention)
         if after.node is not None and after.node.owner == session.id:
             await self._ground.clear(session)
             return None
@@ -106,25 +137,29 @@ class Bidder:
         assert self._unknown is not None
         session, before = attention.session, self._unknown[1]
         await commit_something(session)
-        view = await look(session, self._ground.names, keeps_record=self._ground.keeps_record, on_event=attention.on_event)
+        view = await self._look(attention)
         node = view.node
         if node is None or node.owner != session.id or node.czxid in self._past:
             self._unknown = None
             return None, None
         successor = view.ledger.record if view.ledger is not None else None
-        return None, await self._granted(session, node, before, view.ledger, successor)
+        marks = view.ledger.ended if view.ledger is not None else Ended()
+        return None, await self._granted(session, node, before, marks, successor)
+
+    async def _look(self, attention: Attention) -> View:
+        ground = self._ground
+        return await look(attention.session, ground.names, keeps_record=ground.keeps_record, on_event=attention.on_event)
 
     async def _granted(
         self,
         session: ZooKeeperSession,
         node: Stat,
         before: LedgerView | None,
-        after: LedgerView | None,
+        ended: Ended,
         successor: Record | None,
     ) -> SessionGrant:
         token = node.czxid + (successor.token_base if successor is not None else 0)
-        floor = max(self._highest, self._settings.token_floor)
-        ended = after.ended if after is not None else 0
+        floor = max(self.highest, self._settings.token_floor)
         grant = SessionGrant(
             session,
             self._settings.clock,
@@ -134,10 +169,14 @@ class Bidder:
             number=successor.number if successor is not None else None,
             predecessor=before.predecessor(ended) if before is not None else None,
             settle=before.settle(ended) if before is not None else 0.0,
+            old_terms=OldTerms(self._ground, ended, before.unfenced(ended) if before is not None else ()),
             stop_grace=self._settings.grace_within(session.timeout),
             checks=[self._check(before)],
             has_seat=before is not None,
+            no_transactions=None if before is not None else self._ground.no_transactions,
+            acl=self._ground.acl,
             give_up=self._give_up,
+            guardian=self._guardian,
         )
         self._past.add(node.czxid)
         self._unknown = None
@@ -147,8 +186,14 @@ class Bidder:
                 f"{self._ground.path}: token {token} would not exceed {floor} (token_floor, or seen before: was the "
                 f"servers' data set back?); allow a record, which lifts tokens"
             )
-        self._highest = token
+        self.highest = token
+        if self._settings.fence is not None and len(grant.unfenced) == MOST_UNFENCED:
+            log.warning("%s: %d terms to fence, and no more are remembered", self._ground.path, MOST_UNFENCED)
         return grant
+
+    def _enough(self, session: ZooKeeperSession) -> float:
+        """Seconds that the lease must reach beyond the sending of a bid, for the work to begin on its reply."""
+        return self._settings.grace_within(session.timeout) + session.timeout * (WORTH_STARTING + BID_SHARE)
 
     def _check(self, before: LedgerView | None) -> requests.Request:
         """Passes for this term only: a takeover moves the record on; without a record, nobody else's node is at 1."""
@@ -160,15 +205,22 @@ class Bidder:
         if ledger is None:
             return None
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        base = max(ledger.record.token_base, self._settings.token_floor, max(self._highest, ledger.ended) - session.zxid)
+        base = max(
+            ledger.record.token_base, self._settings.token_floor, max(self.highest, ledger.ended.token) - session.zxid
+        )
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.
         grace = self._settings.grace_within(session.timeout) + session.round_trip * LEARNING
         # Who comes after us may have to wait for work before ours, should we end before we have waited for it.
         owed = (ledger.token, ledger.settle(ledger.ended))
-        return ledger.record.successor(self._settings.identity, data, grace, base, owed)
+        return ledger.record.successor(self._settings.identity, data, grace, base, owed, ledger.unfenced(ledger.ended))
 
-    def _takeover(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
+    def _takeover(self, session: ZooKeeperSession, view: View) -> Takeover:
+        successor = self._successor(session, view.ledger)
+        operations = self._operations(view.ledger, successor)
+        return Takeover(session, self._ground.names, view, successor, operations, self._enough(session))
+
+    def _operations(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
         acl, names = self._ground.acl, self._ground.names
         operations = [
             requests.create(self._ground.path, self._payload, ephemeral=True, acl=acl),

@@ -15,6 +15,7 @@ import logging
 import random
 
 from ...errors import Unavailable
+from ...guardian.guarded import Guardian
 from ...host import finish
 from ...session import ZooKeeperSession
 from ...sessions import Sessions
@@ -36,6 +37,7 @@ log = logging.getLogger("aioha")
 
 LONGEST_YIELD = 1.0  # seconds that who resigned lets the others go first
 YIELD_SHARE = 1 / 4  # of the session timeout: the same, for short sessions
+TAKING_OVER = 0.05  # seconds in which who has resigned does not even look: the others are at it
 FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
 LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
 STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
@@ -51,12 +53,16 @@ class EphemeralElection:
         self._sessions = sessions
         self._owns_sessions = owns_sessions
         self._observer = Observer(self._ground.names, settings, sessions)
-        self._bidder = Bidder(self._ground, settings, self._give_up)
+        self._bidder = Bidder(self._ground, settings, self._give_up, sessions.guardian)
         self._leaving: asyncio.Future[None] | None = None  # what of ours is being removed from the path
 
     @property
     def session(self) -> Sessions:
         return self._sessions
+
+    @property
+    def guardian(self) -> Guardian | None:
+        return self._sessions.guardian
 
     async def open(self) -> None:
         self._sessions.claim(self.path)
@@ -91,14 +97,19 @@ class EphemeralElection:
         if self._leaving is not None:  # a former term of ours must be off the path before we bid again
             await asyncio.shield(self._leaving)
         yield_until = self._settings.clock() + self._yield_bound() if yielding else None
+        if yielding:
+            await asyncio.sleep(min(TAKING_OVER, self._yield_bound()))
         while True:
             session = await self._sessions.live()
+            stand_down = session.heartbeat.stand_ready(self.path)
             try:
                 with Attention(session) as attention:
                     granted = await self._stand_by(attention, yield_until)
             except BaseException:
                 await self._withdraw(session)
                 raise
+            finally:
+                stand_down()
             if granted is not None:
                 return granted
 
@@ -113,9 +124,11 @@ class EphemeralElection:
                 return granted
             if view is None:
                 continue  # something moved under our hands: look again at once
-            if view.node is not None:
-                yield_until = None  # another leads: we have let the others go first
+            if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.highest):
+                yield_until = None  # another leads, or has led meanwhile: we have let the others go first
             if view.node is not None or view.seat_taken or yield_until is not None:
+                if view.node is not None and not attention.fired:
+                    self._bidder.prepare(attention, view)
                 yield_until = await self._wait(attention, yield_until)
                 if not attention.fired and yield_until is None:
                     view = view if view.node is None and not view.seat_taken else None
@@ -125,7 +138,7 @@ class EphemeralElection:
         """Bid on what was seen vacant, or look. Returns what was seen, and the grant if we won."""
         session = attention.session
         try:
-            if self._bidder.is_uncertain(session):
+            if self._bidder.is_uncertain(session) and not self._bidder.awaits_reply(vacant):
                 return await self._bidder.learn_outcome(attention)
             if vacant is not None:
                 return await self._bidder.bid(attention, vacant)
@@ -172,9 +185,9 @@ class EphemeralElection:
             await asyncio.sleep(grant.unsettled)
         try:
             if grant.ended is None and record:
-                await release(grant.session, names, checks=grant.checks, ended=grant.token)
+                await release(grant.session, names, checks=grant.checks, ended=grant.ended_mark)
             else:  # the path may be another's by now, and without a record nothing but a look could tell
-                await leave(grant.session, names, record=record, ended=grant.token if record else None)
+                await leave(grant.session, names, record=record, ended=grant.ended_mark if record else None)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
                 "%s: term %d could not be released: %s", self.path, grant.token, error

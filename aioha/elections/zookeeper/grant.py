@@ -5,17 +5,23 @@ passes fails. The lease is not judged here: `deadline` is, at every moment, what
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...clock import Clock
 from ...errors import Unavailable
+from ...guardian import facts
+from ...guardian.guarded import Guardian
 from ...heartbeat import Stake
 from ...session import SessionState, ZooKeeperSession
 from ...wire import requests
 from ...wire.client import client_on
-from ...wire.errors import ConnectionLoss, NoNode, ResponseError
-from ..protocol import Leader, Predecessor
+from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError
+from ..protocol import Leader, Operation, Predecessor
+from .fencing import Fence
+from .leaving import OURS
+from .ledger import Names
+from .oldterms import OldTerms
 from .znodes import stat_or_none
 
 __all__ = ["WORTH_STARTING", "SessionGrant"]
@@ -40,11 +46,15 @@ class SessionGrant:
         leader: Leader,
         number: int | None,
         predecessor: Predecessor | None,
+        old_terms: OldTerms,
         settle: float,
         stop_grace: float,
         checks: list[requests.Request],
         has_seat: bool,
+        no_transactions: str | None,
+        acl: Sequence[Any] | None,
         give_up: "Callable[[SessionGrant], asyncio.Future[None]]",
+        guardian: Guardian | None,
     ) -> None:
         self.session = session
         self.path = path
@@ -53,21 +63,26 @@ class SessionGrant:
         self.number = number
         self.leader = leader
         self.predecessor = predecessor
+        self._old_terms = old_terms
         self.settle = settle
         self.stop_grace = stop_grace
         self.ended: str | None = None
         self._settled_at = clock() + settle
         self.checks = checks
         self._has_seat = has_seat
+        self.no_transactions = no_transactions
+        self._fence = Fence(self, acl)
         self._clock = clock
         self._listener: Callable[[], None] = _nobody
         self._give_up = give_up
-        self._changed = asyncio.Event()  # `ended` was set: for whoever waits in `ready`
-        self._stake = Stake(path, checks, self._refuted)
+        self._guardian = guardian
+        self._guarded = False
+        self._changed = asyncio.Event()  # `ended` was set: for whoever waits in `leased`
+        self._stake = Stake(path, checks, self.refuted)
         self._unsubscribe = session.subscribe(self._session_changed)
         self._releasing: asyncio.Future[None] | None = None
         session.heartbeat.hold(self._stake)
-        self._session_changed()
+        asyncio.get_running_loop().call_soon(self._watch)  # the work need not wait for it
 
     # ------------------------------------------------------------------ what it says
 
@@ -80,6 +95,23 @@ class SessionGrant:
         return self.session.lease.length
 
     @property
+    def usable(self) -> float:
+        """Seconds of the lease that are the work's."""
+        return self.deadline - self.stop_grace - self._clock()
+
+    @property
+    def unfenced(self) -> Sequence[Predecessor]:
+        return self._old_terms.left
+
+    @property
+    def ended_mark(self) -> bytes:
+        """What a clean end writes into `<path>.aioha/ended`, whoever writes it: we, or our guardian when we are dead.
+
+        Not before the work could begin: until then old work may go on, and who comes next must wait for it too.
+        """
+        return self._old_terms.mark(self.token)
+
+    @property
     def seated(self) -> bool:
         return self._has_seat and not self.session.state.is_dead
 
@@ -90,7 +122,7 @@ class SessionGrant:
     def listen(self, listener: Callable[[], None]) -> None:
         self._listener = listener
 
-    async def ready(self, interrupted: asyncio.Event) -> None:
+    async def leased(self, interrupted: asyncio.Event) -> None:
         while self.ended is None and not self._is_worth_starting() and not interrupted.is_set():
             waits: set[asyncio.Future[Any]] = {
                 self.session.heartbeat.next_proof(),
@@ -103,6 +135,11 @@ class SessionGrant:
                 for wait in waits:
                     wait.cancel()
 
+    async def ready(self, interrupted: asyncio.Event) -> None:
+        await self.leased(interrupted)
+        if self.ended is None and not interrupted.is_set():
+            self._be_guarded()
+
     async def confirm(self) -> None:
         try:
             async with asyncio.timeout(self.session.timeout * CONFIRM_SHARE):
@@ -112,14 +149,22 @@ class SessionGrant:
                 write = connection.send(requests.multi(*self.checks))
                 node = self.session.exists(self.path, self.node_event)
                 failed = requests.failure(await heartbeat.prove(connection, anchor, write, self.path))
-                self._compare(await stat_or_none(node))
+                self.compare(await stat_or_none(node))
         except (TimeoutError, ConnectionLoss, ConnectionError) as error:
             raise Unavailable(f"{self.path}: the ensemble did not confirm term {self.token}: {self.session.why}") from error
         except ResponseError as error:
             self._end(f"the ensemble answered: {error}")
             return
         if failed is not None:
-            self._refuted(failed[1])
+            self.refuted(failed[1])
+
+    async def commit(self, operations: Sequence[Operation], check: Callable[[], None]) -> bool:
+        return await self._fence.commit(operations, check)
+
+    async def fenced(self, predecessor: Predecessor) -> None:
+        error = await self._old_terms.fenced(predecessor, self.session, self.checks)
+        if error is not None:
+            self.refuted(error)
 
     def client(self) -> Any:
         return client_on(self.session)
@@ -132,7 +177,10 @@ class SessionGrant:
             self._unsubscribe()
             self._listener = _nobody
             self.session.forget(self.node_event)
+            if self._guardian is not None and self._guarded:
+                self._guardian.end(self.session.lease)
             self._releasing = self._give_up(self)
+            self._releasing.add_done_callback(self._unguard)
         await asyncio.shield(self._releasing)
 
     @property
@@ -141,6 +189,10 @@ class SessionGrant:
         return 0.0 if self.session.state.is_dead else max(0.0, self._settled_at - self._clock())
 
     # ------------------------------------------------------------------ what it hears
+
+    def _watch(self) -> None:
+        if self._releasing is None:
+            self._session_changed()
 
     def node_event(self, event: int = 0, path: str = "") -> None:
         """The watch on the leader's node fired: look whether it is still ours."""
@@ -154,13 +206,16 @@ class SessionGrant:
 
     def _looked(self, reply: "asyncio.Future[Any]") -> None:
         try:
-            self._compare(requests.stat_of(reply.result()))
+            self.compare(requests.stat_of(reply.result()))
         except NoNode:
-            self._compare(None)
+            self.compare(None)
         except (ResponseError, asyncio.CancelledError):
             return  # lost with the connection: looked at again when one is attached
 
-    def _compare(self, stat: requests.Stat | None) -> None:
+    def compare(self, stat: requests.Stat | None) -> None:
+        """This is the leader's node now: ours or not?"""
+        if self._releasing is not None:
+            return  # it is we who remove it
         if stat is None:
             self._end("the leader's node was deleted by someone else")
         elif stat.czxid != self.czxid or stat.owner != self.session.id:
@@ -174,11 +229,15 @@ class SessionGrant:
             self.node_event()
         self._listener()
 
-    def _refuted(self, error: ResponseError) -> None:
+    def refuted(self, error: ResponseError) -> None:
+        """A check that only this term passes has failed."""
+        checked = "the record" if self._has_seat else "the leader's node"
         if isinstance(error, NoNode):
-            self._end("the leader's node was deleted by someone else")
+            self._end(f"{checked} was deleted by someone else")
+        elif isinstance(error, BadVersion):
+            self._end(f"another candidate took over ({checked} has changed)")
         else:
-            self._end(f"another candidate took over ({error})")
+            self._end(f"the ensemble answered: {error}")
 
     def _end(self, why: str) -> None:
         if self.ended is None:
@@ -187,8 +246,22 @@ class SessionGrant:
             self._changed.set()
             self._listener()
 
+    def _be_guarded(self) -> None:
+        """The work is about to start: if we die or hang, our guardian ends the term for us."""
+        if self._guardian is not None and not self._guarded:
+            self._guarded = True
+            self._guardian.begin(self.session.lease, self.stop_grace)
+            if self._has_seat:
+                names, version = Names(self.path), self.checks[0].version
+                end = (self.path, OURS, names.seat, names.record, version, names.ended, self.ended_mark)
+                self._guardian.know((facts.TERM, self.path), end)
+
+    def _unguard(self, _: object) -> None:
+        if self._guardian is not None and self._guarded:
+            self._guardian.forget((facts.TERM, self.path))
+
     def _is_worth_starting(self) -> bool:
-        return self.deadline - self.stop_grace - self._clock() >= self.session.timeout * WORTH_STARTING
+        return self.usable >= self.session.timeout * WORTH_STARTING
 
 
 def _nobody() -> None:

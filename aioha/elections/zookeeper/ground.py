@@ -1,10 +1,13 @@
 """What one candidate of an `ephemeral` election stands on: the names of its nodes, and making those that must be there."""
 
+import asyncio
 import logging
 
+from ...errors import SessionFailed
 from ...session import ZooKeeperSession
 from ...settings import Settings
-from ...wire.errors import NoAuth, ResponseError
+from ...wire import requests
+from ...wire.errors import NoAuth, NodeExists, NoNode, ResponseError
 from .leaving import leave
 from .ledger import Names
 from .znodes import ensure
@@ -12,6 +15,8 @@ from .znodes import ensure
 __all__ = ["Ground"]
 
 log = logging.getLogger("aioha")
+
+MOST_KEPT = 64 * 1024  # bytes of an unreadable record
 
 
 class Ground:
@@ -21,7 +26,22 @@ class Ground:
         self.path = path
         self.names = Names(path)
         self.acl = settings.acl
+        self.identity = settings.identity
+        self._settings = settings
         self.keeps_record = settings.record and settings.layout != "mooon"
+
+    @property
+    def no_transactions(self) -> str:
+        """Where no record is kept: why transactions cannot be fenced, and what to do."""
+        why = "no permission for it"
+        if self._settings.layout == "mooon":
+            why = "layout=mooon"
+        elif not self._settings.record:
+            why = "record=False"
+        return (
+            f"transactions cannot be fenced without a record ({why}): allow one at {self.names.record}, or send "
+            f"term.token with every write to a store that compares it (docs/fencing.md)"
+        )
 
     async def prepare(self, session: ZooKeeperSession) -> None:
         """Create parents and record where they are missing. Raises `ResponseError`, `ConnectionError`."""
@@ -33,7 +53,14 @@ class Ground:
                 self.do_without_record(error)
 
     def do_without_record(self, error: ResponseError) -> None:
-        """The servers refuse one: hold a plain race from now on, and say so once."""
+        """The servers refuse one: hold a plain race from now on, and say so once. Raises `SessionFailed` if it cannot
+        be done without, as nobody would know then whom to fence.
+        """
+        if self._settings.fence is not None:
+            raise SessionFailed(
+                f"no permission to keep a record at {self.names.record} ({error}), and without one nobody knows how the "
+                f"last term ended, which fence= needs (candidate {self.identity}); check the ACL, or do without the hook"
+            ) from error
         self.keeps_record = False
         log.warning(
             "%s: no permission to keep a record at %s (%s): a plain race from now on, without term numbers, fenced "
@@ -42,6 +69,19 @@ class Ground:
             self.names.record,
             error,
         )
+
+    async def keep_aside(self, session: ZooKeeperSession, raw: bytes) -> None:
+        """Save what an unreadable record holds, before a takeover replaces it. Raises `ConnectionError` and the like."""
+        path, raw = self.names.unreadable, raw[:MOST_KEPT]
+        replies = [session.send(requests.create(path, raw, acl=self.acl)), session.send(requests.set_data(path, raw))]
+        for reply in replies:  # one of them does it, whether the node is there or not, in one round trip
+            try:
+                await asyncio.shield(reply)
+            except NodeExists:
+                pass
+            except (NoAuth, NoNode) as error:
+                log.warning("%s: cannot keep the unreadable record in %s: %s", self.path, path, error)
+                return
 
     async def clear(self, session: ZooKeeperSession) -> None:
         """Remove what a bid or a term of ours has left, so that nobody waits for it. Raises `ResponseError`."""

@@ -19,15 +19,15 @@ STUMBLE = 0.05  # seconds, jittered
 OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
 
 
-async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: int) -> None:
-    """Give up a recorded term that stands, in one round trip; `ended`: its token, now that its work has ended.
+async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes) -> None:
+    """Give up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended.
 
     Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
     """
     operations = [
         requests.delete(names.path, OURS),
         requests.delete(names.seat),
-        requests.set_data(names.ended, b"%d" % ended),
+        requests.set_data(names.ended, ended),
     ]
     try:
         reply = await session.send(requests.multi(*checks, *operations))
@@ -38,7 +38,7 @@ async def release(session: ZooKeeperSession, names: Names, *, checks: list[reque
     await leave(session, names, record=True, ended=ended)
 
 
-async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended: int | None = None) -> None:
+async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended: bytes | None = None) -> None:
     """Remove whatever this session owns on the path. Waits and raises as `release`."""
     while not session.state.is_dead:
         try:
@@ -47,7 +47,7 @@ async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended:
             if not operations:
                 return
             if ended is not None:
-                reply = await session.send(requests.multi(*operations, requests.set_data(names.ended, b"%d" % ended)))
+                reply = await session.send(requests.multi(*operations, requests.set_data(names.ended, ended)))
                 ended = None  # at the second try it is less important than to be gone
             else:
                 reply = await session.send(requests.multi(*operations))

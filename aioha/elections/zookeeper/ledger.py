@@ -1,9 +1,10 @@
 """The nodes of the `ephemeral` layout, and what the record beside the election says about the last terms.
 
-<path>               EPHEMERAL   the leader's node
-<path>.aioha         persistent  the record: changed by takeovers only
-<path>.aioha/seat    EPHEMERAL   the session whose work has not ended yet
-<path>.aioha/ended   persistent  token of the last term that ended cleanly
+<path>                   EPHEMERAL   the leader's node
+<path>.aioha             persistent  the record: changed by takeovers only
+<path>.aioha/seat        EPHEMERAL   the session whose work has not ended yet
+<path>.aioha/ended       persistent  which terms are done with (see `aioha.ended`)
+<path>.aioha/unreadable  persistent  what stood in the record when it was last found to be rubbish
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from ...ended import Ended, parse_ended
+from ...leaders import Predecessor
 from ...record import Record, parse_record
 from ...session import ZooKeeperSession
 from ...settings import GRACE_SHARE
@@ -19,10 +22,9 @@ from ...wire import requests
 from ...wire.errors import NoAuth, NoNode
 from ...wire.requests import Stat
 from ...wire.watches import OnEvent
-from ..protocol import Predecessor
 from .znodes import mismatch, stat_or_none
 
-__all__ = ["Ledger", "LedgerView", "Names", "View", "look"]
+__all__ = ["Ledger", "LedgerView", "Names", "View", "ended_of", "look"]
 
 log = logging.getLogger("aioha")
 
@@ -45,6 +47,10 @@ class Names:
     def ended(self) -> str:
         return f"{self.path}.aioha/ended"
 
+    @property
+    def unreadable(self) -> str:
+        return f"{self.path}.aioha/unreadable"
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
@@ -53,27 +59,34 @@ class LedgerView:
     record: Record
     version: int
     zxid: int  # of the takeover that wrote it
-    ended: int  # token of the last term that ended cleanly; 0: none
+    ended: Ended
+    unreadable: bytes | None = None  # what stood there, if it was rubbish: `record` then says what is safe to think
 
     @property
     def token(self) -> int:
         """Of the term that the record names; 0: nobody has led yet."""
         return self.zxid + self.record.token_base if self.record.number else 0
 
-    def predecessor(self, ended: int) -> Predecessor | None:
+    def predecessor(self, ended: Ended) -> Predecessor | None:
         """Who led last, given what `ended` said after the takeover."""
         if not self.token:
             return None
-        return Predecessor(self.record.identity, self.record.data, self.token, ended == self.token)
+        return Predecessor(self.record.identity, self.record.data, self.token, ended.token == self.token)
 
-    def settle(self, ended: int) -> float:
+    def unfenced(self, ended: Ended) -> tuple[Predecessor, ...]:
+        """The terms that a fence hook must be told of, newest first, given what `ended` said then."""
+        last = self.predecessor(Ended())
+        return ended.remaining(self.record.unfenced if last is None else (last, *self.record.unfenced))
+
+    def settle(self, ended: Ended) -> float:
         """Seconds to give to work that may not know yet that it is over.
 
         A session can be closed by a stranger, and its owner learns of it only at the next attach.
         """
-        if not self.token or ended == self.token:
+        if not self.token or ended.token == self.token:
             return 0.0
-        owed = 0.0 if ended == self.record.owed_token else self.record.owed_grace
+        waited = ended.token == self.record.owed_token and ended.settled
+        owed = 0.0 if waited else self.record.owed_grace
         return max(self.record.stop_grace, owed)
 
 
@@ -97,22 +110,31 @@ class Ledger:
 
     async def read(self) -> LedgerView | None:
         """None where there is no record yet. Raises `ResponseError`, `ConnectionError`."""
-        ended = 0
-        with contextlib.suppress(NoNode, NoAuth):
-            ended = _token((await asyncio.shield(self._ended)).data)
+        ended = await ended_of(self._ended)
         try:
-            reply = await asyncio.shield(self._record)
+            reply = await self._record
         except NoNode:
             return None
-        stat = requests.stat_of(reply)
-        return LedgerView(self._parse(reply.data or b""), stat.version, stat.mzxid, ended)
-
-    def _parse(self, raw: bytes) -> Record:
+        stat, raw = requests.stat_of(reply), reply.data or b""
         try:
-            return parse_record(raw)
+            return LedgerView(parse_record(raw), stat.version, stat.mzxid, ended)
         except ValueError as error:
-            log.warning("record %s cannot be read (%s); the next takeover replaces it", self._names.record, error)
-            return Record(number=1, stop_grace=self._longest_grace)  # whose work it was cannot be known: wait long enough
+            log.warning(
+                "record %s cannot be read (%s); the next takeover replaces it, and keeps what stood there in %s",
+                self._names.record,
+                error,
+                self._names.unreadable,
+            )
+        # Whose work it was cannot be known: wait long enough, and take it for newer than whatever is done with.
+        last = Record(number=1, stop_grace=self._longest_grace, token_base=max(0, ended.token + 1 - stat.mzxid))
+        return LedgerView(last, stat.version, stat.mzxid, ended, raw)
+
+
+async def ended_of(reply: "asyncio.Future[Any]") -> Ended:
+    """From the reply to a `get` of what was written about terms that have ended."""
+    with contextlib.suppress(NoNode, NoAuth):
+        return parse_ended((await reply).data)
+    return Ended()
 
 
 async def look(session: ZooKeeperSession, names: Names, *, keeps_record: bool, on_event: OnEvent) -> View:
@@ -126,10 +148,3 @@ async def look(session: ZooKeeperSession, names: Names, *, keeps_record: bool, o
     if node is not None and not node.is_ephemeral:
         raise await mismatch(session, names.path)
     return View(node, await ledger.read() if ledger is not None else None)
-
-
-def _token(data: bytes | None) -> int:
-    try:
-        return int(data or b"0")
-    except ValueError:
-        return 0  # rubbish: no clean end is known

@@ -32,7 +32,7 @@ def ignore(event: int, path: str) -> None:
 async def stat_or_none(reply: "asyncio.Future[Any]") -> Stat | None:
     """The reply to an `exists` already sent; None where there is no node."""
     try:
-        return requests.stat_of(await asyncio.shield(reply))
+        return requests.stat_of(await reply)
     except NoNode:
         return None
 

@@ -1,0 +1,68 @@
+"""One takeover on its way: packed while there is time, and sent in the tick in which the leader's node goes.
+
+In front of it travels a question about the terms before, so that the reply to the takeover is all that a winner waits
+for: that reply proves the lease (see `lease`) and shows the token.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ...ended import Ended
+from ...record import Record
+from ...session import ZooKeeperSession
+from ...wire import requests
+from .ledger import Names, View, ended_of
+
+__all__ = ["Takeover"]
+
+
+class Takeover:
+    """Takes over what `view` showed. `enough`: seconds that the lease must reach for the work to begin on the reply."""
+
+    def __init__(
+        self,
+        session: ZooKeeperSession,
+        names: Names,
+        view: View,
+        successor: Record | None,
+        operations: Sequence[requests.Request],
+        enough: float,
+    ) -> None:
+        self.session = session
+        self.view = view
+        self.successor = successor
+        self._names = names
+        self._question = requests.packed(requests.get(names.ended))
+        self._takeover = requests.packed(requests.multi(*operations))
+        self._enough = enough
+        self._outcome: asyncio.Future[Any] | None = None
+        self._answer: asyncio.Future[Any] | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        return self._outcome is not None
+
+    def send(self) -> None:
+        """Raises `ConnectionError` or `SessionExpired`, and nothing was sent then."""
+        connection = self._connection = self.session.connection
+        self._anchor = self.session.heartbeat.anchor(enough=self._enough)
+        if self.view.ledger is not None:
+            self._answer = connection.send(self._question)
+        self._outcome = connection.send(self._takeover)
+
+    async def outcome(self) -> Any:
+        """The reply. Raises `ResponseError`, `ConnectionError`."""
+        assert self._outcome is not None
+        return await self.session.heartbeat.prove(self._connection, self._anchor, self._outcome, self._names.path)
+
+    async def ended(self) -> Ended:
+        """What is known of the terms before, now that we have won."""
+        ledger = self.view.ledger
+        if ledger is None or self._answer is None:
+            return Ended()
+        ended = await ended_of(self._answer)
+        if ended.token != ledger.token and (ledger.settle(ended) or ledger.unfenced(ended)):
+            # The last term had not said its last word. Ask again, now that nobody else writes there any more.
+            ended = await ended_of(self._connection.send(requests.get(self._names.ended)))
+        return ended
