@@ -55,6 +55,7 @@ class Campaign:
         self._candidacy = candidacy
         self._tenure: Tenure | None = None
         self._grant: Grant | None = None  # elected, and not released yet
+        self._threshold: Threshold | None = None
         self._resignation = asyncio.Event()  # asked for before the work began
         self._gone = asyncio.Event()
         self._left = asyncio.Event()
@@ -125,8 +126,10 @@ class Campaign:
             self._tenure.resign()
 
     async def gone(self) -> None:
-        """Wait until the store knows that the term is over."""
-        await self._gone.wait()
+        """Wait until the store knows that the term is over. Not from the work or a fence hook: that waits for their end."""
+        task = asyncio.current_task()
+        if task is not self.task and (self._threshold is None or task is not self._threshold.task):
+            await self._gone.wait()
 
     async def left(self) -> None:
         """Wait until the block has been left; its release may still be under way."""
@@ -136,7 +139,7 @@ class Campaign:
 
     async def _elected(self, yielding: bool) -> Grant:
         candidacy = self._candidacy
-        threshold = Threshold(candidacy.place, candidacy.clock, candidacy.settings, self._resignation)
+        threshold = self._threshold = Threshold(candidacy.place, candidacy.clock, candidacy.settings, self._resignation)
         while True:
             self._resignation.clear()
             self._grant = grant = await candidacy.election.win(yielding=yielding)
@@ -158,8 +161,7 @@ class Campaign:
     async def _resign_term(self) -> None:
         if self._tenure is not None and self.holding:
             self.resign()
-            if asyncio.current_task() is not self.task:
-                await self.gone()
+            await self.gone()
 
     async def _release(self, grant: Grant) -> asyncio.CancelledError | None:
         """Returns the cancellation that arrived meanwhile, to be raised when everything is in order."""

@@ -167,15 +167,14 @@ class Elector:
                     await asyncio.sleep(random.uniform(0, self.settings.session_timeout * JITTER_SHARE))
 
     async def resign(self) -> None:
-        """Give the term up, if we lead; the others go first then. From the work itself it returns at once, and the
-        work is then cancelled; from another task it returns when the store knows.
+        """Give the term up, if we lead; the others go first then. From the work itself, or a fence hook, it returns at
+        once, and that is then cancelled; from another task it returns when the store knows.
         """
         campaign = self._campaign
         if campaign is None or not campaign.holding:
             return
         campaign.resign()
-        if asyncio.current_task() is not campaign.task:
-            await campaign.gone()
+        await campaign.gone()
 
     # ------------------------------------------------------------------ looking on
 

@@ -22,7 +22,7 @@ __all__ = ["MOST_UNFENCED", "Ended", "brief", "clean_end", "newest", "parse_ende
 MOST_UNFENCED = 16  # terms remembered, the newest; the record stays small
 LARGEST_DATA = 256  # bytes of each one's data that are remembered; half of an address is worse than none of it
 UNSETTLED = b"unsettled"
-LARGEST_TOKEN = 2**64  # no store counts as far
+LARGEST_TOKEN = 2**63 - 1  # what stores of tokens can compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def parse_ended(raw: bytes | None) -> Ended:
     if not words or not all(word.isdigit() and len(word) <= len(str(LARGEST_TOKEN)) for word in words):
         return Ended()
     token, *owing = map(int, words)
-    if token >= LARGEST_TOKEN or any(each >= token for each in owing):
+    if token > LARGEST_TOKEN or any(each >= token for each in owing):
         return Ended()
     return Ended(token, _falling(owing), settled)
 

@@ -15,10 +15,11 @@ from typing import Any, cast
 from .ended import brief, newest
 from .leaders import Predecessor
 
-__all__ = ["Record", "parse_record"]
+__all__ = ["LARGEST_BASE", "MOST_BYTES", "Record", "parse_record"]
 
-LARGEST = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
+LARGEST = LARGEST_BASE = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
 DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
+MOST_BYTES = 128 * 1024  # of all of it: a takeover that servers refuse for its size would be refused for ever
 DAY = 86400.0
 _KNOWN = (
     "number",
@@ -67,7 +68,11 @@ class Record:
         return Record(self.number + 1, identity, data, stop_grace, token_base, *owed, self.unknown, kept)
 
     def encode(self) -> bytes:
-        fields: dict[str, Any] = {**self.unknown, "number": self.number, "identity": self.identity}
+        packed = self._encode(self.unknown)
+        return packed if len(packed) <= MOST_BYTES else self._encode({})
+
+    def _encode(self, unknown: Mapping[str, Any]) -> bytes:
+        fields: dict[str, Any] = {**unknown, "number": self.number, "identity": self.identity}
         fields.update(_data_fields(self.data))
         fields["stop_grace"] = self.stop_grace
         if self.token_base:
@@ -88,6 +93,8 @@ def parse_record(raw: bytes) -> Record:
     """Raises `ValueError` saying what is wrong with it. No bytes at all: nobody has led yet."""
     if not raw:
         return Record()
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"{len(raw)} bytes long: {raw[:40]!r}")
     try:
         parsed: Any = json.loads(raw)
     except (ValueError, RecursionError):

@@ -24,6 +24,8 @@ FenceHook = Callable[[Predecessor], Awaitable[None]]
 LAYOUTS = ("ephemeral", "mooon")
 GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
 DEFAULT_GRACE_SHARE = 0.1
+MOST_DATA = 400 * 1024  # bytes: a takeover holds them twice, and the record, and servers hang up on more than 1 MiB
+MOST_IDENTITY = 1000  # bytes: the record holds those of 17 terms
 LONGEST_TIMEOUT = 2**31 / 1000 - 1  # seconds: it travels as 32 bits of milliseconds
 LARGEST_TOKEN = 2**63 - 1  # what stores of tokens can compare, and what ZooKeeper counts with
 
@@ -124,8 +126,12 @@ class Settings:
         _check_type("identity", self.identity, str, "text")
         if not self.identity or not self.identity.isprintable():
             raise ValueError(f"identity: must be printable and not empty, got {self.identity!r}")
+        if len(self.identity.encode()) > MOST_IDENTITY:
+            raise ValueError(f"identity: at most {MOST_IDENTITY} bytes, got {len(self.identity.encode())}")
         if self.data is not None:
             _check_type("data", self.data, bytes, "bytes")
+            if len(self.data) > MOST_DATA:
+                raise ValueError(f"data: at most {MOST_DATA} bytes, got {len(self.data)}")
         _check_choice("layout", self.layout, LAYOUTS)
         _check_choice("on_failure", self.on_failure, ("raise", "exit", "retry"))
         _check_choice("on_stuck", self.on_stuck, ("log", "exit"))

@@ -36,6 +36,7 @@ class Threshold:
         self._resignation = resignation
         self._pause = FIRST_PAUSE
         self.failed = False  # the last crossing: the hook raised, and others had better try
+        self.task: asyncio.Task[Any] | None = None  # the one that a hook runs in
 
     async def cross(self, grant: Grant) -> bool:
         """Whether the work may start at this moment. Raises `SessionFailed`, and what the hook raises if that is no
@@ -90,7 +91,7 @@ class Threshold:
         async def fencing() -> Exception | None:
             return await Steps(_fence_each(grant, hook, self._place, lambda: tenure.may_work), tenure.stop_if_over)
 
-        task = asyncio.create_task(fencing(), name=f"aioha fence hook of {self._place}")
+        task = self.task = asyncio.create_task(fencing(), name=f"aioha fence hook of {self._place}")
         tenure = Tenure(
             grant,
             task,
@@ -105,8 +106,9 @@ class Threshold:
         failure: BaseException | None = None
         if not task.cancelled():
             failure = task.exception() or task.result()
-        elif ending is None and interrupted is None:
-            failure = ElectionError("it ended as cancelled, and nobody had cancelled it")
+        if failure is None and ending is None and interrupted is None and (task.cancelled() or grant.unfenced):
+            how = "ended as cancelled" if task.cancelled() else "was cancelled and took no notice"
+            failure = ElectionError(f"it {how}, and nobody of ours had cancelled it")
         if failure is not None:
             log.error("%s: the fence hook of term %s failed: %r", self._place, name_of(grant), failure, exc_info=failure)
         if interrupted is not None:
@@ -139,6 +141,8 @@ async def _fence_each(grant: Grant, hook: FenceHook, place: str, stands: Callabl
     task = asyncio.current_task()
     assert task is not None
     for predecessor in tuple(grant.unfenced):
+        if not stands():  # the loop may have hung since the term was looked at
+            return None
         whom = predecessor.identity or "a candidate that nobody knows"
         log.info("%s: fencing %s, of the term with token %d", place, whom, predecessor.token)
         try:
@@ -150,7 +154,5 @@ async def _fence_each(grant: Grant, hook: FenceHook, place: str, stands: Callabl
             return error
         if task.cancelling() or not stands():  # and it took no notice: nobody knows what it has left undone
             return None
-        await grant.fenced(predecessor)
-        if not stands():  # which is how we have just learnt of it
-            return None
+        await grant.fenced(predecessor)  # which may be how we learn that the term is over
     return None

@@ -1,9 +1,14 @@
 """Shared by all tests: real servers, the one asyncio backend, and no test skipped in silence."""
 
 import os
+import secrets
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from commands import alive
+from waiting import until
 
 from aioha.testing.fixtures import ensemble, require, session_ensemble, session_zookeeper, zookeeper
 
@@ -14,6 +19,47 @@ __all__ = ["ensemble", "session_ensemble", "session_zookeeper", "zookeeper"]
 def anyio_backend() -> str:
     """The only loop that aiozk, and so aioha, runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """The whole run leaves no process behind: none that we have started, in whatever way, and no guardian of one."""
+    name, run = "RUN_OF_AIOHA_S_TESTS", secrets.token_hex(8)
+    os.environ[name] = run
+    yield
+    until(lambda: not (left := [*started_by(f"{name}={run}".encode()), *guardians_without_parent()]) or print_left(left))
+    del os.environ[name]
+
+
+def print_left(left: list[int]) -> bool:
+    print("still running:", *(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left if alive(pid)))
+    return False
+
+
+def started_by(mark: bytes) -> list[int]:
+    """Processes with this in their environment, ourselves left out: we had none when we were started."""
+    return [pid for pid in processes() if mark in contents(pid, "environ").split(b"\0") and alive(pid)]
+
+
+def guardians_without_parent() -> list[int]:
+    """They have no environment; among their arguments is the number of whom they guard."""
+    found = []
+    for pid in processes():
+        arguments = contents(pid, "cmdline").split(b"\0")
+        if len(arguments) > 8 and b"aioha.guardian" in arguments[4] and alive(pid) and not alive(int(arguments[7])):
+            found.append(pid)
+    return found
+
+
+def processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def contents(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

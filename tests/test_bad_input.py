@@ -133,3 +133,9 @@ async def test_connect_timeout_inf_starts_anyway_and_waits(zookeeper: Ensemble) 
             await asyncio.sleep(0.3)
             proxy.heal()
             assert await campaign > 0
+
+
+def test_a_floor_that_leaves_zookeepers_tokens_no_room_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"token_floor: at most {2**62 - 1}"):
+        Elector("zk://zk1/x", token_floor=2**62)
+    assert Elector("zk://zk1/x", token_floor=2**62 - 1)

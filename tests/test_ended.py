@@ -21,7 +21,7 @@ from aioha.record import Record, parse_record
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 
-tokens = st.integers(1, 2**63)
+tokens = st.integers(1, 2**63 - 1)
 ended = st.builds(
     lambda before, token, rest: clean_end(before, [each for each in rest if each < before]).and_fenced(token, rest),
     tokens,
@@ -67,6 +67,8 @@ def test_what_is_written_can_be_read(ended: Ended) -> None:
         (b"\xff", Ended()),
         (b"9" * 5000, Ended()),
         (b"99999999999999999999", Ended()),
+        (b"9223372036854775807", Ended(2**63 - 1)),
+        (b"9223372036854775808", Ended()),  # no store could compare what follows it
         (b"5 7", Ended()),  # 7 cannot be owed by who says that 5 was the newest
         (b"5 5", Ended()),
     ],
@@ -270,3 +272,10 @@ def test_an_unreadable_record_is_newer_than_all_that_has_ended() -> None:
     lifted = LedgerView(Record(number=1, token_base=10**6), 3, 50, Ended(10**6))
     assert lifted.token > 10**6
     assert [each.identity for each in lifted.unfenced(Ended(10**6))] == [""]
+
+
+def test_a_mark_of_a_term_that_never_was_is_not_believed() -> None:
+    view = view_of()
+    assert [each.token for each in view.unfenced(Ended(9))] == []
+    assert [each.token for each in view.unfenced(Ended(10))] == [9]
+    assert view.settle(Ended(10)) > 0

@@ -1,6 +1,7 @@
 """The fence hook, on every store: who is given to it, when, how often, and what becomes of the term if it fails."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,48 @@ async def test_a_cancellation_that_the_hook_swallows_does_not_count_as_fencing(s
         assert task.cancelled()
         await lead_once(store, next_hook, identity="next")
     assert next_hook.whom == ["dead"]
+
+
+async def test_a_hook_that_cancels_itself_and_takes_no_notice_has_not_fenced(store: Store) -> None:
+    """A cancellation that leaked into its task, say from a library: work must not begin on the rest of its calls."""
+    for identity in ("a", "b"):
+        await crash(store, identity)
+    given: list[str] = []
+
+    async def fence(predecessor: Any) -> None:
+        given.append(predecessor.identity)
+        if len(given) == 1:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(BOUND)
+
+    async with asyncio.timeout(BOUND), store.elector(fence=fence) as elector, elector.campaign():
+        assert given == ["b", "b", "a"]
+
+
+async def test_a_hook_may_resign_whatever_it_is_doing(store: Store) -> None:
+    """Also while it is being cancelled, and it does not wait for its own end then."""
+    await crash(store, "dead")
+    called, resigned = asyncio.Event(), list[str]()
+
+    async def fence(predecessor: Any) -> None:
+        if resigned:
+            return
+        called.set()
+        try:
+            await asyncio.sleep(BOUND)
+        finally:
+            await elector.resign()
+            resigned.append(predecessor.identity)
+
+    async with asyncio.timeout(BOUND), store.elector(fence=fence) as elector:
+        task = asyncio.create_task(once(elector))
+        await called.wait()
+        await elector.resign()
+        assert resigned == ["dead"]
+        await task
 
 
 async def test_the_block_may_end_while_the_hook_runs(store: Store) -> None:

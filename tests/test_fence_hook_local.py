@@ -148,6 +148,30 @@ async def test_a_full_disk_is_no_fencing(store: Store, monkeypatch: pytest.Monke
     assert hook.whom[-1] == "dead"
 
 
+async def test_one_write_that_fails_spoils_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The clean end that follows goes into the slot that does not count, as ever."""
+    await crash(store, "dead")
+
+    def full(*args: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        raise OSError(28, "No space left on device")
+
+    async def fence(predecessor: Any) -> None:
+        monkeypatch.setattr("aioha.elections.local.lockfile.write", full)
+
+    with pytest.raises(SessionFailed, match="No space left on device"):
+        async with asyncio.timeout(BOUND), store.elector(fence=fence, identity="us") as elector, elector.campaign():
+            pytest.fail("worked")
+    hook = Hook()
+    term = await lead_once(store, hook)
+    assert term.predecessor is not None
+    assert (term.predecessor.identity, term.predecessor.ended_cleanly) == ("us", True)
+    assert not hook.given  # it had returned for the one, and the other has not worked
+    assert not [each for each in caplog.records if "damaged" in each.getMessage()]
+
+
 async def test_who_died_while_it_wrote_is_fenced_too(store: Store) -> None:
     await crash(store, "a")
 

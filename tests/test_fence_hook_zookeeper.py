@@ -204,6 +204,30 @@ async def test_a_term_found_over_after_one_call_makes_no_other(store: Store) -> 
     assert hook.given[2].token == token_of_a
 
 
+async def test_who_is_cancelled_when_it_has_just_won_is_not_fenced(store: Store) -> None:
+    """It stood by, its bid won, and nobody had told it yet: it has not worked, and the next one waits for nothing."""
+    hook = Hook()
+    await lead_once(store, identity="clean")
+    with Proxy(server_of(store)) as proxy:
+        async with (
+            asyncio.timeout(BOUND),
+            far(store, proxy, None, identity="us", session_timeout=4.0) as elector,
+            store.elector(identity="other") as other,
+        ):
+            proxy.delay(0.2)
+            task = asyncio.create_task(once(elector))
+            async for leader in other.observe():
+                if leader is not None:
+                    break
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+        term = await lead_once(store, hook, identity="next")
+    assert term.predecessor is not None
+    assert (term.predecessor.identity, term.predecessor.ended_cleanly) == ("us", True)
+    assert not hook.given
+
+
 async def test_electors_that_share_a_session_have_hooks_too(store: Store) -> None:
     await crash(store, "dead")
     hook = Hook()

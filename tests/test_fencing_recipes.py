@@ -135,7 +135,7 @@ async def serving(app: web.Application, stack: AsyncExitStack) -> str:
 
 async def test_http_a_service_of_ones_own_compares_tokens() -> None:
     recipes, app = recipe("HTTP"), web.Application()
-    app[recipes.HELD] = {}
+    app[recipes.HELD], app[recipes.STATE] = {}, {}
     app.router.add_put("/state", recipes.put)
     async with AsyncExitStack() as stack:
         url = await serving(app, stack)
@@ -146,9 +146,21 @@ async def test_http_a_service_of_ones_own_compares_tokens() -> None:
                 return response.status
 
         assert [await status(token) for token in (7, 7, 8, 7, 2**63 - 1, 8)] == [204, 204, 204, 412, 204, 412]
-        assert app[recipes.HELD] == {"/state": (2**63 - 1, b"%d" % (2**63 - 1))}
+        assert app[recipes.STATE] == {"/state": b"%d" % (2**63 - 1)}
         results = await asyncio.gather(*(status(2**63 - 1 - n % 2) for n in range(40)))
         assert results == [204, 412] * 20
+
+
+async def test_http_an_old_leader_is_refused_also_where_the_new_one_has_not_been() -> None:
+    recipes, app = recipe("HTTP"), web.Application()
+    app[recipes.HELD], app[recipes.STATE] = {}, {}
+    app.router.add_put("/{name}", recipes.put)
+    async with AsyncExitStack() as stack:
+        url = await serving(app, stack)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        for path, token, expected in (("/a", 7, 204), ("/a", 8, 204), ("/b", 7, 412)):
+            async with http.put(url.replace("/state", path), headers={"Fencing-Token": str(token)}) as response:
+                assert response.status == expected
 
 
 class Conditional:
@@ -157,6 +169,7 @@ class Conditional:
     def __init__(self) -> None:
         self.body: bytes | None = None
         self.version = self.puts = 0
+        self.weak = False
         self.after_get = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -168,7 +181,7 @@ class Conditional:
         if self.body is None:
             response = web.Response(status=404)
         else:
-            headers = {"ETag": f'"{self.version}"', "Content-Type": "application/json"}
+            headers = {"ETag": f'{"W/" * self.weak}"{self.version}"', "Content-Type": "application/json"}
             response = web.Response(body=self.body, headers=headers)
         self.after_get.set()
         await self.may_answer.wait()
@@ -219,3 +232,15 @@ async def test_http_one_that_stops_between_reading_and_writing_is_refused(exists
             await stale
         assert service.body is not None
         assert b"new" in service.body
+
+
+async def test_http_an_etag_that_the_service_does_not_take_is_no_reason_to_ask_for_ever() -> None:
+    recipes, service = recipe("HTTP"), Conditional()
+    service.weak = True
+    async with asyncio.timeout(BOUND), AsyncExitStack() as stack:
+        url = await serving(service.app, stack)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        await recipes.fenced_put(http, url, 7, "first")
+        with pytest.raises(RuntimeError, match="a weak one"):
+            await recipes.fenced_put(http, url, 7, "second")
+        assert service.puts == 2

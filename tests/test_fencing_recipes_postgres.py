@@ -155,7 +155,7 @@ async def test_raced_by_leaders_that_do_not_stop(connections: list[Any], guard: 
         await asyncio.gather(*(terms(connection, guarded=guarded) for connection in connections))
         rows = await (await connections[0].execute("SELECT token FROM written ORDER BY id")).fetchall()
         written = [token for (token,) in rows]
-        assert len(written) >= 15
+        assert len(written) >= 5
         return written == sorted(written)
 
     assert await ordered(guarded=True)

@@ -1,6 +1,8 @@
 """How a guardian closes a session: on real servers, and on those that refuse, hang or speak something else."""
 
 import contextlib
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -139,6 +141,21 @@ def test_a_frozen_server_costs_little(ensemble: Ensemble, dead: Dead) -> None:
     assert "closed on" in dead.close([first, *others])
     assert boottime() - begun < AT_ONCE
     frozen.thaw()
+    assert_ended_cleanly(ensemble, dead)
+
+
+def test_where_ipv6_is_switched_off(ensemble: Ensemble, dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names have such addresses all the same."""
+    real = socket.socket
+
+    def without(family: int = -1, kind: int = -1) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return real(family, kind)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", without)
+        assert "closed on" in dead.close([("::1", 2181), *addresses(ensemble)])
     assert_ended_cleanly(ensemble, dead)
 
 

@@ -201,6 +201,47 @@ async def test_who_is_frozen(deadline: float, pulse: float, late: float, frozen:
         parent.close()
 
 
+@pytest.mark.parametrize("timeout", [2.0, 10.0, 60.0, 600.0])
+@pytest.mark.parametrize("grace", [0.2, 1.0, 5.0])
+async def test_nobody_is_killed_before_being_told_to_end(timeout: float, grace: float) -> None:
+    """Of a long session timeout a small part may be more than all of the work's time to end."""
+    parent = Parent()
+    try:
+        parent.board.write(100.0, grace, 100.0 - grace, timeout)
+        assert not parent.process._is_overdue(100.0 - grace * 0.7)
+        assert parent.process._is_overdue(99.99)
+    finally:
+        parent.close()
+
+
+async def test_a_freeze_is_not_noticed_the_later_the_longer_the_session() -> None:
+    parent = Parent()
+    try:
+        parent.board.write(1000.0, 5.0, 994.0, 600.0)  # its loop last turned a second before it was to end its work
+        assert parent.process._is_frozen(999.9, 0.0)
+    finally:
+        parent.close()
+
+
+def test_the_board_never_shows_times_that_nobody_wrote() -> None:
+    """A candidate stopped in the middle of writing would look long overdue."""
+    board = Board()
+    board.write(2e6, 0.2, 1e6, 2.0)
+    child = os.fork()
+    if not child:
+        until = boottime() + 0.5
+        while boottime() < until:
+            board.write(2e6, 0.2, 1e6, 2.0)
+        os._exit(0)
+    seen: set[bytes] = set()
+    until = boottime() + 0.5
+    while boottime() < until:
+        seen.add(board._memory[:32])  # one glance; `read` looks twice
+    os.waitpid(child, 0)
+    board.close()
+    assert len(seen) == 1
+
+
 async def test_the_board_shows_the_loop_turning_while_work_runs() -> None:
     lease = Lease()
     lease.attached(boottime(), 2.0, created=True)
@@ -224,3 +265,22 @@ def test_messages_in_pieces() -> None:
     reader = Reader()
     assert [message for byte in stream for message in reader.feed(bytes([byte]))] == messages
     assert list(reader.feed(stream)) == messages
+
+
+async def test_what_it_is_to_hold_may_arrive_with_word_of_what_was_before() -> None:
+    """A lock released and taken again: the descriptors of the second come along with the bytes that end the first."""
+    parent = Parent()
+    first, second = os.dup(0), os.dup(0)
+    try:
+        socket.send_fds(parent.link, [pack(facts.HELD, True, answer=False)], [first])
+        parent.process._listen()
+        parent.link.send(pack(facts.HELD, None, answer=False))
+        socket.send_fds(parent.link, [pack(facts.HELD, True, answer=False)], [second])
+        parent.process._listen()
+        (held,) = parent.process._held
+        os.fstat(held)  # raises if it has let go of the wrong one
+        parent.process._let_go()
+    finally:
+        parent.close()
+        os.close(first)
+        os.close(second)

@@ -139,6 +139,8 @@ def test_an_identity_may_be_any_printable_text(identity: str) -> None:
         ({"identity": 5}, ["identity", "text", "int"]),
         ({"identity": None}, ["identity", "text", "NoneType"]),
         ({"identity": b"a"}, ["identity", "text", "bytes"]),
+        ({"identity": "\u65e5" * 334}, ["identity", "1000 bytes", "1002"]),
+        ({"data": bytes(400 * 1024 + 1)}, ["data", "409600", "409601"]),
         ({"data": "text"}, ["data", "bytes", "str"]),
         ({"data": bytearray()}, ["data", "bytes", "bytearray"]),
         ({"layout": "curator"}, ["layout", "'curator'", "ephemeral, mooon"]),

@@ -10,6 +10,7 @@ servers write one transaction after another to their disks, and that of the next
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -54,14 +55,15 @@ def close_session(
     turn, next_at = 0, clock()
     while (now := clock()) < until:
         if now >= next_at:
-            attempt = _Attempt(servers[turn % len(servers)], session, terms, now + PATIENCE)
+            server = servers[turn % len(servers)]
             turn += 1
             next_at = now + (HEDGE if turn % len(servers) else PATIENCE)
-            if attempt.connect():
-                attempts.append(attempt)
-                poll.register(attempt.socket, attempt.interest)
-            else:
+            begun = _begin(server, session, terms, now + PATIENCE)
+            if begun is None:
                 next_at = now + _pause_after(turn, len(servers))
+            else:
+                attempts.append(begun)
+                poll.register(begun.socket, begun.interest)
         for attempt in attempts:
             attempt.close_if_due(now)
             poll.modify(attempt.socket, attempt.interest)
@@ -89,15 +91,20 @@ def _pause_after(turn: int, servers: int) -> float:
     return 0.0 if turn % servers else PAUSE
 
 
+def _begin(server: tuple[str, int], session: Session, terms: Sequence[Term], until: float) -> _Attempt | None:
+    try:
+        return _Attempt(server, session, terms, until)
+    except OSError:  # it cannot be reached from here: IPv6 is switched off, say; or no descriptor is left
+        return None
+
+
 class _Attempt:
-    """One server, from the connect to the answer to the close."""
+    """One server, from the connect to the answer to the close. Raises `OSError`."""
 
     def __init__(self, server: tuple[str, int], session: Session, terms: Sequence[Term], until: float) -> None:
         self.server = server
         self.until = until
-        self.socket = socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_STREAM)
-        self.socket.setblocking(False)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = _connecting(server)
         # In one piece: a server reads on once the session is there.
         releases = [_release(xid, term) for xid, term in enumerate(terms, 1)]
         self._unsent = b"".join([_greeting(session), _introduction(session), *releases])
@@ -111,15 +118,6 @@ class _Attempt:
     @property
     def interest(self) -> int:
         return select.POLLIN | (select.POLLOUT if self._unsent else 0)
-
-    def connect(self) -> bool:
-        try:
-            if self.socket.connect_ex(self.server) in (0, errno.EINPROGRESS):
-                return True
-        except OSError:  # an address that cannot be one
-            pass
-        self.socket.close()
-        return False
 
     def close_if_due(self, now: float) -> None:
         if now >= self.close_at:
@@ -187,6 +185,21 @@ class _Attempt:
             self._unsent += _mark(term)
         if not self._unanswered:
             self.close_at = now + AFTERWARDS
+
+
+def _connecting(server: tuple[str, int]) -> socket.socket:
+    """Raises `OSError`."""
+    connecting = socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connecting.setblocking(False)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        error = connecting.connect_ex(server)
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+    except OSError:
+        connecting.close()
+        raise
+    return connecting
 
 
 # ---------------------------------------------------------------------- the wire format

@@ -99,7 +99,8 @@ class Board:
         """`deadline`: by when work must have ended, or `NEVER`; `grace`: how long before that it is told to end;
         `pulse`: when the candidate's loop last turned; `timeout`: of its session.
         """
-        _TIMES.pack_into(self._memory, 0, deadline, grace, pulse, timeout)
+        # Not `pack_into`: it writes zeros first, and who is stopped just then seems to be long overdue.
+        self._memory[: _TIMES.size] = _TIMES.pack(deadline, grace, pulse, timeout)
 
     def read(self) -> tuple[float, float, float, float]:
         """What was written last."""

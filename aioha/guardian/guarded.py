@@ -16,13 +16,15 @@ from ..clock import Clock, boottime
 from ..lease import Lease
 from . import facts
 from .facts import Board
-from .launch import GuardianProcess, Impossible
+from .launch import PASSING, GuardianProcess, Impossible
 
 __all__ = ["Guardian"]
 
 log = logging.getLogger("aioha")
 
 PULSE_SHARE = 1 / 64  # of the session timeout; a quarter of the silence that counts as frozen
+# Of the work's time to end, if that is less: a lease renewed just before work is told to end must be known in time.
+PULSE_OF_GRACE, SHORTEST_PULSE = 1 / 4, 0.02  # the latter in seconds
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until another one is started
 LONGEST_PARTING = 1.0  # seconds that it may take to end when it is told to
 LONGEST_LOOKUP = 5.0  # seconds for the addresses of the servers
@@ -41,6 +43,7 @@ class Guardian:
         self._facts: dict[Any, tuple[Any, Descriptors]] = {}
         self._board: Board | None = None
         self._process: GuardianProcess | None = None
+        self._failing = self._hopeless = False  # the last start failed; the next one would, too
         self._ended = asyncio.Event()
         self._answers: list[asyncio.Future[None]] = []  # of this process, in order
         self._keeper: asyncio.Task[None] | None = None
@@ -64,24 +67,28 @@ class Guardian:
         self._keeper = asyncio.create_task(self._keep(), name="aioha guardian")
 
     async def stop(self) -> None:
-        """Let it end. Bounded."""
-        for task in (self._keeper, self._lookup):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+        """Let it end. Bounded; when cancelled it is left to end by itself."""
+        tasks = {task for task in (self._keeper, self._lookup) if task is not None}
+        self._keeper = self._lookup = None
+        for task in tasks:
+            task.cancel()
         self._working.clear()
         self._stop_pulse()
-        if self._process is not None and self._process.running:
-            self._process.tell(facts.pack(facts.BYE, True, answer=False))
+        board, self._board = self._board, None
+        if board is not None:
+            board.close()
+        process = self._process
+        if process is not None:
+            process.tell(facts.pack(facts.BYE, True, answer=False))
+        if tasks:
+            await asyncio.wait(tasks)
+        if process is not None and process.running:
             try:
                 async with asyncio.timeout(LONGEST_PARTING):
                     await self._ended.wait()
             except TimeoutError:
-                self._process.kill()
+                process.kill()
                 await self._ended.wait()
-        if self._board is not None:
-            self._board.close()
-            self._board = None
 
     # ------------------------------------------------------------------ what it knows
 
@@ -152,7 +159,8 @@ class Guardian:
             return
         deadline, timeout = min((lease.deadline, lease.timeout) for lease in self._working)
         self._board.write(now + deadline - self._clock(), self._grace, now, timeout)
-        self._pulse = asyncio.get_running_loop().call_later(timeout * PULSE_SHARE, self._beat)
+        pause = min(timeout * PULSE_SHARE, max(self._grace * PULSE_OF_GRACE, SHORTEST_PULSE))
+        self._pulse = asyncio.get_running_loop().call_later(pause, self._beat)
 
     def _stop_pulse(self) -> None:
         if self._pulse is not None:
@@ -173,9 +181,14 @@ class Guardian:
             self._process = GuardianProcess(self._board, self._on_answer, self._on_end)
         except (Impossible, OSError) as error:
             self._process = None
+            self._hopeless = not (isinstance(error, OSError) and error.errno in PASSING)
             self._ended.set()
-            log.warning("no guardian for this process: %s; a crash will cost a whole session timeout", error)
+            if not self._failing:
+                log.warning("no guardian for this process: %s; a crash will cost a whole session timeout", error)
+            self._failing = True
             return
+        self._failing = self._hopeless = False
+        self._beat()  # onto a board that may be new
         for key, (value, fds) in self._facts.items():
             self._tell(key, value, fds)
 
@@ -184,16 +197,17 @@ class Guardian:
         while True:
             begun = self._clock()
             await self._ended.wait()
-            if self._process is None:
+            if self._hopeless:
                 return  # it cannot be started here, and that has been said
             if self._clock() - begun > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
-            log.warning(
-                "the guardian of this process (pid %d) has ended with status %s; another one is started in %g s",
-                self._process.pid,
-                self._process.status,
-                pause,
-            )
+            if self._process is not None:
+                log.warning(
+                    "the guardian of this process (pid %d) has ended with status %s; another one is started in %g s",
+                    self._process.pid,
+                    self._process.status,
+                    pause,
+                )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             self._launch()

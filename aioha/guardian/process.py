@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-LOOK = 0.1  # seconds between looks at the times on the board, and at what the parent has started
+LOOK = 0.2  # seconds between looks at the times on the board, and at what the parent has started
 SHORTEST_LOOK = 0.001
 LONG_SILENCE = 1 / 16  # of the session timeout: a loop that has been silent for as long at the lease's end is frozen
 BUSY_SILENCE = 1 / 4  # the same for one that was seen to turn after the work had been told to end
-MARGIN = 1 / 50  # of the session timeout: how long before the lease's end a frozen process is killed
+LONGEST_MEASURE = 32.0  # seconds: of a longer session timeout, these two are parts of so much
+MARGIN = 1 / 5  # of the work's time to end: how long before the lease's end a frozen process is killed
+SHORTEST_MARGIN, LONGEST_MARGIN = 0.02, 0.2  # seconds
 PLAIN_LINE = "aioha guardian: %(message)s"
 PARTING = 1.0  # seconds that a process may take to end after its sockets are closed
 SPACE_FOR_FDS = 8
+LONGEST_SPEECH = 0.1  # seconds that stderr may take to have room for a line
 
 
 def clock() -> float:
@@ -46,7 +49,23 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)  # who stops everything must not stop us first; we end with our parent
     pidfd, board, parent, session, grandparent = map(int, sys.argv[1:])
-    Guardian(pidfd, Board(board), socket.socket(fileno=0), parent, Leftovers(parent, session, grandparent)).run()
+    try:
+        Guardian(pidfd, Board(board), socket.socket(fileno=0), parent, Leftovers(parent, session, grandparent)).run()
+    except Exception as error:  # noqa: BLE001 - one line in a log that is not ours; the parent, if it lives, starts another
+        say(PLAIN_LINE, f"the guardian of process {parent} failed: {error!r}")
+        os._exit(1)
+
+
+def say(look: str, text: str) -> None:
+    """A line on stderr, if that has room for it: nobody may read there, which may well be what our parent hangs in."""
+    line = look % {"message": text, "clock": time.strftime("%T"), "at": time.time()}
+    room = select.poll()
+    room.register(2, select.POLLOUT)
+    try:
+        if room.poll(LONGEST_SPEECH * 1000):
+            os.write(2, f"{line}\n".encode())
+    except OSError:
+        pass  # nobody listens
 
 
 class Guardian:
@@ -59,6 +78,7 @@ class Guardian:
         link.setblocking(False)
         self._reader = Reader()
         self._facts: dict[Any, Any] = {}
+        self._arrived: list[int] = []  # descriptors, a little ahead of what is said of them
         self._held: list[int] = []
         self._parent = parent  # its number is for messages, never to tell whether it lives
         self._leftovers = leftovers
@@ -72,7 +92,7 @@ class Guardian:
         while True:
             asked = clock()
             pause = self._pause(asked)
-            ready = {fd for fd, _ in self._poll.poll(pause * 1000)}
+            ready = {fd for fd, event in self._poll.poll(pause * 1000) if not event & select.POLLNVAL}
             now = clock()
             if self._link.fileno() in ready and not self._listen():
                 return
@@ -85,9 +105,8 @@ class Guardian:
             self._leftovers.look()
             if self._is_overdue(now):
                 self._leftovers.kill_registered(self._facts)
-            if self._is_frozen(now, late=now - asked - pause):
+            if self._is_frozen(now, late=now - asked - pause) and self._kill():
                 self._say(f"process {self._parent} hangs and its lease ends: killed before another can lead")
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                 self._wait_for_death()
                 break
         self._bury()
@@ -96,24 +115,34 @@ class Guardian:
 
     def _pause(self, now: float) -> float:
         """Seconds until there is something to look at."""
-        deadline, _, _, timeout = self._board.read()
-        ahead = deadline - timeout * MARGIN - now
+        deadline, grace, _, timeout = self._board.read()
+        ahead = deadline - _margin(grace) - now
         return max(SHORTEST_LOOK, min(LOOK, timeout * LONG_SILENCE or LOOK, ahead if ahead > 0 else LOOK))
 
     def _is_overdue(self, now: float) -> bool:
         """The lease ends, and not all work has ended: what was registered must be gone by then, whoever kills it."""
-        deadline, _, _, timeout = self._board.read()
-        return now >= deadline - timeout * MARGIN
+        deadline, grace, _, _ = self._board.read()
+        return now >= deadline - _margin(grace)
 
     def _is_frozen(self, now: float, late: float) -> bool:
         deadline, grace, pulse, timeout = self._board.read()
         # A loop that has turned since the work was told to end was not frozen then; it may be busy with ending it.
-        silence = timeout * (BUSY_SILENCE if pulse >= deadline - grace else LONG_SILENCE)
+        silence = min(timeout, LONGEST_MEASURE) * (BUSY_SILENCE if pulse >= deadline - grace else LONG_SILENCE)
         if late > silence:
             # We did not run either (the host slept, or all of us were frozen). The parent's next step asks its clock
             # first; let us see whether it takes one.
             self._mercy_until = now + silence
         return self._is_overdue(now) and now - pulse > silence and now >= self._mercy_until
+
+    def _kill(self) -> bool:
+        """The parent. Whether it is dead, or will be in a moment."""
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except PermissionError:  # it is another user's now
+            return False
+        except ProcessLookupError:  # somebody was faster
+            pass
+        return True
 
     def _listen(self) -> bool:
         """Take in what the parent says. False: it needs us no longer."""
@@ -128,7 +157,7 @@ class Guardian:
                 self._poll.unregister(self._link)
                 self._parted = clock()
                 return True
-            self._held += fds
+            self._arrived += fds
             for key, value, answer in self._reader.feed(data):
                 if key == f.BYE:
                     return False
@@ -137,12 +166,14 @@ class Guardian:
                     self._answer()
 
     def _take(self, key: Any, value: Any) -> None:
-        if value is not None:
-            self._facts[key] = value
-            return
-        self._facts.pop(key, None)
         if key == f.HELD:
             self._let_go()
+        if value is None:
+            self._facts.pop(key, None)
+            return
+        self._facts[key] = value
+        if key == f.HELD:
+            self._held, self._arrived = self._arrived, []
 
     def _answer(self) -> None:
         try:  # noqa: SIM105 - contextlib would cost memory
@@ -169,19 +200,21 @@ class Guardian:
             self._listen()  # what it said last
         session = self._facts.get(f.SESSION)
         until = died + session[2] if session is not None else float("inf")
-        if not self._leftovers.end(self._facts, until, clock):
+        ended = self._leftovers.end(self._facts, until, clock)
+        self._let_go()
+        if not ended:
             self._say(f"process {self._parent} died and left children at work: its session is left to expire")
         elif session is not None and self._facts.get(f.SERVERS):
             told = close_session(session, self._facts[f.SERVERS], self._terms(), until, clock)
             self._say(f"process {self._parent} died: {told} ({(clock() - died) * 1000:.0f} ms)")
-        self._let_go()
 
     def _terms(self) -> list[Any]:
         return [value for key, value in self._facts.items() if isinstance(key, tuple) and key[0] == f.TERM]
 
     def _say(self, text: str) -> None:
-        line = self._facts.get(f.LINE, PLAIN_LINE) % {"message": text, "clock": time.strftime("%T"), "at": time.time()}
-        try:  # noqa: SIM105 - as above
-            os.write(2, f"{line}\n".encode())
-        except OSError:
-            pass  # nobody listens
+        say(self._facts.get(f.LINE, PLAIN_LINE), text)
+
+
+def _margin(grace: float) -> float:
+    """Less than the work's time to end, so that who is told to end is not killed before; then it has most of that time."""
+    return max(SHORTEST_MARGIN, min(grace * MARGIN, LONGEST_MARGIN))

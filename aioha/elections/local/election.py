@@ -26,7 +26,6 @@ from .view import View
 __all__ = ["LocalElection"]
 
 log = logging.getLogger("aioha")
-MOST_DATA = 1024 * 1024  # as in ZooKeeper, so that a change of store is no surprise
 MOST_TOKEN = 2**63 - 1
 VACANT_POLL = 0.2  # seconds; nothing tells of a first leader
 FIRST_LOOK = 0.001
@@ -40,8 +39,6 @@ class LocalElection:
     """
 
     def __init__(self, path_or_name: str, settings: Settings) -> None:
-        if len(settings.payload) > MOST_DATA:
-            raise ValueError(f"data: at most {MOST_DATA} bytes, got {len(settings.payload)}")
         if settings.token_floor >= MOST_TOKEN:
             raise ValueError(f"token_floor: at most {MOST_TOKEN - 1}, got {settings.token_floor}")
         self._place: Place = locate(path_or_name)

@@ -82,8 +82,9 @@ class LocalGrant:
             return
         try:
             self._lock.follow_path()
-            self._slot = record.renewed(self._slot)
-            self._lock.save(self._slot, self._account)
+            slot = record.renewed(self._slot)
+            self._lock.save(slot, self._account)
+            self._slot = slot  # only now: the next one must be written over the other, whichever of them counts
         except OSError as error:
             raise refusal(self._lock.place, "write", error) from None
 
@@ -130,7 +131,9 @@ class LocalGrant:
         except OSError as error:
             log.error("term %d of %s: cannot write that it ended: %s", self.token, self._lock.where, error.strerror)  # noqa: TRY400 - the reason is all there is to say
         finally:
-            if self._guardian is not None:  # its copy of the socket would keep the next one from binding the name
-                self._guardian.forget(facts.HELD)
-                await self._guardian.heard()
-            self._lock.close()
+            try:
+                if self._guardian is not None:  # its copy of the socket would keep the next one from binding the name
+                    self._guardian.forget(facts.HELD)
+                    await self._guardian.heard()
+            finally:
+                self._lock.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...ended import MOST_UNFENCED, Ended
 from ...errors import SessionFailed
 from ...guardian.guarded import Guardian
-from ...record import Record
+from ...record import LARGEST_BASE, Record
 from ...session import ZooKeeperSession
 from ...settings import Settings
 from ...wire import requests
@@ -56,11 +56,11 @@ class Bidder:
         self._past: set[int] = set()  # our nodes' zxids: a second term on one node would not raise the token
         self.highest = 0  # token of ours
         self._prepared: Takeover | None = None
-        self._unknown: tuple[int, LedgerView | None] | None = None  # session and view of a bid whose reply is not known
+        self._unknown: Takeover | None = None  # whose reply is not known
 
     def is_uncertain(self, session: ZooKeeperSession) -> bool:
         """The reply to a bid on this session is not known."""
-        return self._unknown is not None and self._unknown[0] == session.id
+        return self._unknown is not None and self._unknown.session.id == session.id
 
     def awaits_reply(self, view: View | None) -> bool:
         """A bid on what was seen is on its way, and `bid` will learn its outcome from the reply."""
@@ -78,7 +78,7 @@ class Bidder:
             attention.when_gone = lambda: self._send(takeover)
 
     def _send(self, takeover: Takeover) -> None:
-        before, self._unknown = self._unknown, (takeover.session.id, takeover.view.ledger)
+        before, self._unknown = self._unknown, takeover
         try:
             takeover.send()  # until the reply is read we may own the node
         except BaseException:
@@ -135,16 +135,16 @@ class Bidder:
     async def learn_outcome(self, attention: Attention) -> tuple[View | None, SessionGrant | None]:
         """The reply to a bid was lost. A read alone might be stale: a committed write first, then ask who owns it."""
         assert self._unknown is not None
-        session, before = attention.session, self._unknown[1]
+        session, takeover = attention.session, self._unknown
         await commit_something(session)
         view = await self._look(attention)
         node = view.node
         if node is None or node.owner != session.id or node.czxid in self._past:
             self._unknown = None
             return None, None
-        successor = view.ledger.record if view.ledger is not None else None
+        # Others may have written to the record since: what the takeover wrote is what it was.
         marks = view.ledger.ended if view.ledger is not None else Ended()
-        return None, await self._granted(session, node, before, marks, successor)
+        return None, await self._granted(session, node, takeover.view.ledger, marks, takeover.successor)
 
     async def _look(self, attention: Attention) -> View:
         ground = self._ground
@@ -205,9 +205,8 @@ class Bidder:
         if ledger is None:
             return None
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        base = max(
-            ledger.record.token_base, self._settings.token_floor, max(self.highest, ledger.ended.token) - session.zxid
-        )
+        newest = max(self.highest, ledger.ended.token)
+        base = max(ledger.record.token_base, self._settings.token_floor, min(newest - session.zxid, LARGEST_BASE))
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.
         grace = self._settings.grace_within(session.timeout) + session.round_trip * LEARNING

@@ -14,9 +14,10 @@ import contextlib
 import logging
 import random
 
-from ...errors import Unavailable
+from ...errors import ElectionError, Unavailable
 from ...guardian.guarded import Guardian
 from ...host import finish
+from ...record import LARGEST_BASE
 from ...session import ZooKeeperSession
 from ...sessions import Sessions
 from ...settings import Settings
@@ -44,9 +45,11 @@ STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 
 class EphemeralElection:
-    """Implements `Election`; see the head of this file."""
+    """Implements `Election`; see the head of this file. Raises `ValueError` for a `token_floor` beyond the record's."""
 
     def __init__(self, path: str, settings: Settings, sessions: Sessions, *, owns_sessions: bool = True) -> None:
+        if settings.token_floor > LARGEST_BASE:
+            raise ValueError(f"token_floor: at most {LARGEST_BASE}, got {settings.token_floor}")
         self.path = path
         self._ground = Ground(path, settings)
         self._settings = settings
@@ -180,14 +183,14 @@ class EphemeralElection:
         return self._leaving
 
     async def _remove(self, grant: SessionGrant) -> None:
-        names, record = self._ground.names, self._ground.keeps_record
+        names, record, acl = self._ground.names, self._ground.keeps_record, self._ground.acl
         if grant.unsettled:
             await asyncio.sleep(grant.unsettled)
         try:
             if grant.ended is None and record:
-                await release(grant.session, names, checks=grant.checks, ended=grant.ended_mark)
+                await release(grant.session, names, checks=grant.checks, ended=grant.ended_mark, acl=acl)
             else:  # the path may be another's by now, and without a record nothing but a look could tell
-                await leave(grant.session, names, record=record, ended=grant.ended_mark if record else None)
+                await leave(grant.session, names, record=record, ended=grant.ended_mark if record else None, acl=acl)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
                 "%s: term %d could not be released: %s", self.path, grant.token, error
@@ -196,9 +199,30 @@ class EphemeralElection:
     async def _withdraw(self, session: ZooKeeperSession) -> None:
         """We stand by no longer; a bid may have won. Bounded: while no server is attached it goes on behind us."""
         if self._bidder.is_uncertain(session):
-            self._leaving = asyncio.ensure_future(self._clear_quietly(session))
+            self._leaving = asyncio.ensure_future(self._give_back(session))
             await finish(self._leaving, session.timeout)
-        self._bidder.forget()
+        else:
+            self._bidder.forget()
+
+    async def _give_back(self, session: ZooKeeperSession) -> None:
+        """Learn whether the bid has won, and end that term as cleanly as any: it has not worked, so it is not to be
+        waited for, let alone fenced.
+        """
+        try:
+            with Attention(session) as attention:
+                while self._bidder.is_uncertain(session) and not session.state.is_dead:
+                    try:
+                        await session.attached()
+                        _, won = await self._bidder.learn_outcome(attention)
+                    except PASSING:
+                        await asyncio.sleep(random.uniform(0, STUMBLE))
+                    else:
+                        if won is not None:
+                            await won.release()
+        except (ResponseError, ElectionError):  # it cannot be learnt: then be gone, at least
+            await self._clear_quietly(session)
+        finally:
+            self._bidder.forget()
 
     async def _clear_quietly(self, session: ZooKeeperSession) -> None:
         try:

@@ -76,7 +76,7 @@ class SessionGrant:
         self._listener: Callable[[], None] = _nobody
         self._give_up = give_up
         self._guardian = guardian
-        self._guarded = False
+        self._guarded = self._timed = False  # by our guardian: against death, and against hanging
         self._changed = asyncio.Event()  # `ended` was set: for whoever waits in `leased`
         self._stake = Stake(path, checks, self.refuted)
         self._unsubscribe = session.subscribe(self._session_changed)
@@ -134,6 +134,9 @@ class SessionGrant:
             finally:
                 for wait in waits:
                     wait.cancel()
+        if self._guardian is not None and self.ended is None and not interrupted.is_set() and not self._timed:
+            self._timed = True  # what comes now, a fence hook or the work, is to end with the lease
+            self._guardian.begin(self.session.lease, self.stop_grace)
 
     async def ready(self, interrupted: asyncio.Event) -> None:
         await self.leased(interrupted)
@@ -177,7 +180,7 @@ class SessionGrant:
             self._unsubscribe()
             self._listener = _nobody
             self.session.forget(self.node_event)
-            if self._guardian is not None and self._guarded:
+            if self._guardian is not None and self._timed:
                 self._guardian.end(self.session.lease)
             self._releasing = self._give_up(self)
             self._releasing.add_done_callback(self._unguard)
@@ -247,10 +250,9 @@ class SessionGrant:
             self._listener()
 
     def _be_guarded(self) -> None:
-        """The work is about to start: if we die or hang, our guardian ends the term for us."""
+        """The work is about to start: if we die, our guardian ends the term for us."""
         if self._guardian is not None and not self._guarded:
             self._guarded = True
-            self._guardian.begin(self.session.lease, self.stop_grace)
             if self._has_seat:
                 names, version = Names(self.path), self.checks[0].version
                 end = (self.path, OURS, names.seat, names.record, version, names.ended, self.ended_mark)

@@ -6,10 +6,12 @@ every other way looks first who owns what, behind a committed write.
 
 import asyncio
 import random
+from collections.abc import Sequence
+from typing import Any
 
 from ...session import ZooKeeperSession
 from ...wire import requests
-from ...wire.errors import NoAuth
+from ...wire.errors import NoAuth, NodeExists, NoNode
 from .ledger import Names
 from .znodes import PASSING, commit_something, stat_or_none
 
@@ -19,10 +21,13 @@ STUMBLE = 0.05  # seconds, jittered
 OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
 
 
-async def release(session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes) -> None:
+async def release(
+    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes, acl: Sequence[Any] | None
+) -> None:
     """Give up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended.
 
-    Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
+    Waits while no server is attached; returns when the session is dead. Raises `NoAuth`. `acl`: should that node have
+    to be made anew.
     """
     operations = [
         requests.delete(names.path, OURS),
@@ -35,25 +40,38 @@ async def release(session: ZooKeeperSession, names: Names, *, checks: list[reque
             return
     except PASSING:
         pass
-    await leave(session, names, record=True, ended=ended)
+    await leave(session, names, record=True, ended=ended, acl=acl)
 
 
-async def leave(session: ZooKeeperSession, names: Names, *, record: bool, ended: bytes | None = None) -> None:
+async def leave(
+    session: ZooKeeperSession,
+    names: Names,
+    *,
+    record: bool,
+    ended: bytes | None = None,
+    acl: Sequence[Any] | None = None,
+) -> None:
     """Remove whatever this session owns on the path. Waits and raises as `release`."""
+    mark = [] if ended is None else [requests.set_data(names.ended, ended)]
     while not session.state.is_dead:
         try:
             await session.attached()
             operations = await _what_is_ours(session, names, record=record)
             if not operations:
                 return
-            if ended is not None:
-                reply = await session.send(requests.multi(*operations, requests.set_data(names.ended, ended)))
-                ended = None  # at the second try it is less important than to be gone
+            failed = requests.failure(await session.send(requests.multi(*operations, *mark)))
+            if failed is None:
+                continue  # and see that it is so
+            index, error = failed
+            if index < len(operations):
+                if isinstance(error, NoAuth):
+                    raise error
+            elif ended is not None and isinstance(error, NoNode):  # deleted by hand
+                mark = [requests.create(names.ended, ended, acl=acl)]
+            elif ended is not None and isinstance(error, NodeExists):  # and made anew
+                mark = [requests.set_data(names.ended, ended)]
             else:
-                reply = await session.send(requests.multi(*operations))
-            failed = requests.failure(reply)
-            if failed is not None and isinstance(failed[1], NoAuth):
-                raise failed[1]
+                mark = []  # it is less important than to be gone
         except PASSING:
             await asyncio.sleep(random.uniform(0, STUMBLE))
 

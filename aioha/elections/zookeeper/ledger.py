@@ -15,7 +15,7 @@ from typing import Any
 
 from ...ended import Ended, parse_ended
 from ...leaders import Predecessor
-from ...record import Record, parse_record
+from ...record import LARGEST_BASE, Record, parse_record
 from ...session import ZooKeeperSession
 from ...settings import GRACE_SHARE
 from ...wire import requests
@@ -76,6 +76,8 @@ class LedgerView:
     def unfenced(self, ended: Ended) -> tuple[Predecessor, ...]:
         """The terms that a fence hook must be told of, newest first, given what `ended` said then."""
         last = self.predecessor(Ended())
+        if last is not None and ended.token > last.token:
+            ended = Ended()  # no such term has begun: whoever wrote that knew nothing of it
         return ended.remaining(self.record.unfenced if last is None else (last, *self.record.unfenced))
 
     def settle(self, ended: Ended) -> float:
@@ -125,8 +127,10 @@ class Ledger:
                 error,
                 self._names.unreadable,
             )
-        # Whose work it was cannot be known: wait long enough, and take it for newer than whatever is done with.
-        last = Record(number=1, stop_grace=self._longest_grace, token_base=max(0, ended.token + 1 - stat.mzxid))
+        # Whose work it was cannot be known: wait long enough, and take it for newer than whatever is done with. How far
+        # tokens were lifted is lost too, but not further than this: no term began before there was a record.
+        base = min(max(0, ended.token - stat.czxid), LARGEST_BASE)
+        last = Record(number=1, stop_grace=self._longest_grace, token_base=base)
         return LedgerView(last, stat.version, stat.mzxid, ended, raw)
 
 
