@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from commands import PATIENCE, ROOT, wait_dead
+from machine import need
 
 from aioha import cgroup
 from aioha.cgroup import Cgroup
-from aioha.testing.fixtures import require
 
 WHOLE = b"30 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 HYBRID = (
@@ -83,7 +83,7 @@ def test_one_that_is_gone_is_empty_and_can_be_killed_and_removed(tmp_path: Path)
 @pytest.fixture
 def group() -> Iterator[Cgroup]:
     made = Cgroup.make(f"aioha-test-{os.getpid()}")
-    require(made is not None, "this test needs a version 2 control group hierarchy that we may write")
+    need(made is not None, "this test needs a version 2 control group hierarchy that we may write")
     assert made is not None
     yield made
     made.kill()

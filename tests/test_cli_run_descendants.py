@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from commands import Running, aioha, alive, running, wait_dead
 from kazoo.client import KazooClient  # type: ignore[import-untyped]
+from machine import need
 from waiting import until
 
 from aioha import cgroup, descendants
 from aioha.testing import Ensemble
-from aioha.testing.fixtures import require
 
 TIMEOUT = 2.0
 PATH = "/cli/descendants"
@@ -27,6 +27,10 @@ LOOP = "while :; do sleep 0.02; done"
 DEAF = f'trap "" TERM; {LOOP}'  # and so is what it starts
 # A daemon, as daemons start: in a session of its own, its parent gone. Says its number.
 DAEMON = "(setsid sh -c 'echo daemon $$; {}' &)"
+# One that does something on SIGTERM, from before it speaks.
+WARY_DAEMON = "(setsid sh -c 'trap \"{}\" TERM; echo daemon $$; while :; do sleep 0.02; done' &)"
+    f"(setsid sh -c 'trap \"echo bye; exit\" TERM; echo daemon $$; {LOOP}' &)"  # deaf to nothing once it has spoken
+)
 WAYS = ["with a control group", "without"]
 
 
@@ -35,7 +39,7 @@ def way(request: pytest.FixtureRequest) -> str:
     """Most users may make no control group; where one can be made, that way is tried as well."""
     if request.param == WAYS[0]:
         probe = cgroup.Cgroup.make(f"aioha-probe-{os.getpid()}")
-        require(probe is not None, "this test needs a version 2 control group hierarchy that we may write")
+        need(probe is not None, "this test needs a version 2 control group hierarchy that we may write")
         assert probe is not None
         probe.remove()
     return str(request.param)
@@ -167,8 +171,8 @@ def test_envconsul_317_sigkill_reaches_more_than_the_direct_child(tmp_path: Path
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["polite", "deaf"])
 def test_a_daemon_is_told_to_end_and_killed_if_it_does_not(tmp_path: Path, way: str, deaf: bool) -> None:
-    life = DEAF if deaf else f'trap "echo bye; exit" TERM; {LOOP}'
-    with run(tmp_path, f"{DAEMON.format(life)}; {LOOP}", "--kill-after", "0.3" if deaf else "1000", way=way) as leader:
+    daemon_of_cmd = WARY_DAEMON.format("" if deaf else "echo bye; exit")
+    with run(tmp_path, f"{daemon_of_cmd}; {LOOP}", "--kill-after", "0.3" if deaf else "1000", way=way) as leader:
         (daemon,) = told(leader, "daemon")
         leader.send(signal.SIGTERM)
         assert leader.exit_code() == 128 + signal.SIGTERM
@@ -202,8 +206,7 @@ def test_a_stopped_daemon_ends_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_kills_the_daemons_too(tmp_path: Path, way: str) -> None:
-    life = 'trap "echo asked" TERM; ' + LOOP
-    with run(tmp_path, f"{DAEMON.format(life)}; {DEAF}", "--kill-after", "1000", way=way) as leader:
+    with run(tmp_path, f"{WARY_DAEMON.format('echo asked')}; {DEAF}", "--kill-after", "1000", way=way) as leader:
         (daemon,) = told(leader, "daemon")
         leader.send(signal.SIGTERM)
         leader.out.until("asked")
@@ -254,7 +257,7 @@ def test_orphans_that_end_are_no_zombies_while_cmd_runs_on(tmp_path: Path, way: 
 
 @pytest.mark.root
 def test_the_control_group_of_a_run_that_was_killed_is_taken_away_by_the_next(tmp_path: Path) -> None:
-    require(cgroup.own_path() is not None, "this test needs a version 2 control group hierarchy that we may write")
+    need(cgroup.own_path() is not None, "this test needs a version 2 control group hierarchy that we may write")
     with subprocess.Popen(["true"]) as past:
         pass
     left = cgroup.Cgroup.make(f"aioha-{past.pid}-0123abcd")
@@ -272,7 +275,7 @@ def test_the_control_group_of_a_run_that_was_killed_is_taken_away_by_the_next(tm
 
 @pytest.mark.root
 def test_the_control_group_is_gone_with_cmd(tmp_path: Path) -> None:
-    require(cgroup.own_path() is not None, "this test needs a version 2 control group hierarchy that we may write")
+    need(cgroup.own_path() is not None, "this test needs a version 2 control group hierarchy that we may write")
     result = aioha(tmp_path, "run", "local:work", "--", "sh", "-c", "grep ^0:: /proc/self/cgroup")
     group = Path(str(cgroup.own_path())) / Path(result.stdout.strip()).name
     assert group.name.startswith("aioha-")

@@ -76,17 +76,15 @@ def assert_nothing_was_left(second: Running) -> None:
     assert not [line for line in second.out.seen if line.startswith("found")]
 
 
-@pytest.mark.parametrize("turn", range(2))
-def test_killed_on_one_host(directory: Path, turn: int) -> None:
+def test_killed_on_one_host(directory: Path) -> None:
     with two(directory, "local:x") as (first, second):
         assert len(first.all) >= 3
         first.run.send(signal.SIGKILL)
         assert_nothing_was_left(second)
 
 
-@pytest.mark.parametrize("turn", range(2))
-def test_killed_on_zookeeper(directory: Path, zookeeper: Ensemble, turn: int) -> None:
-    with two(directory, zookeeper.where(f"/killed/{turn}")) as (first, second):
+def test_killed_on_zookeeper(directory: Path, zookeeper: Ensemble) -> None:
+    with two(directory, zookeeper.where("/killed")) as (first, second):
         killed = time.monotonic()
         first.run.send(signal.SIGKILL)
         assert_nothing_was_left(second)
@@ -128,9 +126,8 @@ def test_stopped(directory: Path, zookeeper: Ensemble) -> None:
         assert any("killed before another can lead" in line["message"] for line in said)
 
 
-@pytest.mark.parametrize("turn", range(2))
-def test_cut_off(directory: Path, zookeeper: Ensemble, turn: int) -> None:
-    where = zookeeper.where(f"/cut/{turn}", session_timeout=TIMEOUT)
+def test_cut_off(directory: Path, zookeeper: Ensemble) -> None:
+    where = zookeeper.where("/cut", session_timeout=TIMEOUT)
     with Proxy(zookeeper.servers[0].address) as proxy:
         through = where.replace(zookeeper.servers[0].address, proxy.address)
         with two(directory, where, DEAF, through) as (first, second):

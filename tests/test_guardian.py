@@ -20,7 +20,7 @@ from aioha.testing import Ensemble
 
 pytestmark = pytest.mark.slow
 
-T = 6.0
+T = 4.0
 AT_ONCE = 1.0  # seconds: far from a session timeout, and enough on a busy machine
 
 
@@ -90,10 +90,10 @@ async def test_a_killed_leader_is_replaced_at_once(ensemble: Ensemble, path: str
 
 
 async def test_a_frozen_server_costs_little(ensemble: Ensemble, path: str, start: Start) -> None:
+    """It may be the very one that the leader was attached to, but is neither the standby's nor the ensemble's leader."""
     pair = await start(ensemble.where(path))
-    attached = {await pair.leader.server(), await pair.standby.server()}
-    leading = ensemble.leader()
-    frozen = next(each for each in ensemble.servers if each.address not in attached and each is not leading)
+    taken = (await pair.standby.server(), ensemble.leader().address)
+    frozen = next(each for each in ensemble.servers if each.address not in taken)
     os.kill(pair.leader.pid, signal.SIGSTOP)  # so that it cannot tell its guardian of another server
     frozen.freeze()
     killed = now()
@@ -101,20 +101,7 @@ async def test_a_frozen_server_costs_little(ensemble: Ensemble, path: str, start
     assert (await pair.taken_over(killed)).at - killed < AT_ONCE
 
 
-async def test_the_server_that_it_was_attached_to_is_frozen(ensemble: Ensemble, path: str, start: Start) -> None:
-    pair = await start(ensemble.where(path))
-    address, leading = await pair.leader.server(), ensemble.leader()
-    if leading.address in (address, await pair.standby.server()) or address == await pair.standby.server():
-        pytest.skip("the candidates' servers came out so that nothing but the ensemble would be tested")
-    server = next(each for each in ensemble.servers if each.address == address)
-    os.kill(pair.leader.pid, signal.SIGSTOP)
-    server.freeze()
-    killed = now()
-    await pair.leader.kill()
-    assert (await pair.taken_over(killed)).at - killed < AT_ONCE
-
-
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", range(2))
 async def test_a_stopped_leader_is_killed_before_its_lease_ends(
     ensemble: Ensemble, path: str, start: Start, turn: int
 ) -> None:

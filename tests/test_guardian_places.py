@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from commands import Lines, alive
+from machine import need
 
 from aioha.testing import Ensemble
-from aioha.testing.fixtures import require
 
 ROOT = Path(__file__).parent.parent
-AT_ONCE = 2.0  # seconds on a busy machine; without a guardian it takes the session timeout of 10
+T = 4.0
+AT_ONCE = 2.0  # seconds on a busy machine; without a guardian it takes the session timeout
 
 SERVICE = """
 import asyncio, contextlib, os, sys
@@ -69,11 +70,13 @@ def pid_in(line: str) -> int:
 
 def test_a_worker_of_uvicorn_is_killed(tmp_path: Path, zookeeper: Ensemble) -> None:
     (tmp_path / "service.py").write_text(SERVICE)
-    with started([sys.executable, str(tmp_path / "service.py")], zookeeper.where("/uvicorn"), tmp_path) as lines:
+    with started(
+        [sys.executable, str(tmp_path / "service.py")], zookeeper.where("/uvicorn", session_timeout=T), tmp_path
+    ) as lines:
         leader = pid_in(lines.until("leads"))
         if sum(line.startswith("up") for line in lines.seen) < 2:
             lines.until("up")
-        time.sleep(4.0)  # the other one stands by with a lease of its own; nothing tells of that
+        time.sleep(T / 2)  # the other one stands by with a lease of its own; nothing tells of that
         killed = time.monotonic()
         os.kill(leader, signal.SIGKILL)
         assert pid_in(lines.until("leads")) != leader
@@ -101,16 +104,16 @@ asyncio.run(main())
 def test_in_a_container_as_the_child_of_pid_1(tmp_path: Path, zookeeper: Ensemble) -> None:
     """PID 1 of its own pid namespace is a shell that goes on when its child is killed, as an entry point may."""
     container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    require(subprocess.run([*container, "true"], check=False).returncode == 0, "this test needs pid namespaces (unshare)")
+    need(subprocess.run([*container, "true"], check=False).returncode == 0, "this test needs pid namespaces (unshare)")
     program = tmp_path / "candidate.py"
     program.write_text(CANDIDATE)
-    where = zookeeper.where("/container")
+    where = zookeeper.where("/container", session_timeout=T)
     inside = [*container, "sh", "-c", f"{sys.executable} {program} & wait $!; sleep 30"]
     with started(inside, where, tmp_path) as first:
         first.until("leads")
         with started([sys.executable, str(program)], where, tmp_path) as second:
             second.until("up")
-            time.sleep(4.0)
+            time.sleep(T / 2)
             leader = next(pid for pid in candidates(program) if namespace(pid) != namespace(os.getpid()))
             killed = time.monotonic()
             os.kill(leader, signal.SIGKILL)
