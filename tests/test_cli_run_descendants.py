@@ -29,8 +29,6 @@ DEAF = f'trap "" TERM; {LOOP}'  # and so is what it starts
 DAEMON = "(setsid sh -c 'echo daemon $$; {}' &)"
 # One that does something on SIGTERM, from before it speaks.
 WARY_DAEMON = "(setsid sh -c 'trap \"{}\" TERM; echo daemon $$; while :; do sleep 0.02; done' &)"
-    f"(setsid sh -c 'trap \"echo bye; exit\" TERM; echo daemon $$; {LOOP}' &)"  # deaf to nothing once it has spoken
-)
 WAYS = ["with a control group", "without"]
 
 
