@@ -1,0 +1,168 @@
+"""Hosts, the links between them, and who can reach whom.
+
+A host is an actor of the loop, with an address; every pair of hosts has two one-way links that are made when they are
+first used. What a stream is, is `streams`'; what a link does to it, `links`'.
+"""
+
+import asyncio
+import hashlib
+import random
+import struct
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import Context
+from typing import Any
+
+from .links import Link, Weather
+from .loop import ACTOR, VirtualLoop
+from .streams import End, joined
+
+__all__ = ["Host", "Network"]
+
+SYN_REPEATED = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds after the one before, as Linux does
+_TIME = struct.Struct("d")
+GIVEN_UP = 127.0  # seconds after the first, as Linux does
+
+
+class Host:
+    """One machine: `listen` is asked for a protocol when somebody connects; None: refused."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self.context = Context()
+        self.context.run(ACTOR.set, name)
+        self.listen: Callable[[End], Any] | None = None
+        self.ends: dict[End, None] = {}  # open streams, in the order in which they were made
+        self.dead = False
+
+
+class Network:
+    """See the head of this file. `weather`: how links are at first."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, weather: Weather | None = None) -> None:
+        self.loop = loop
+        self.weather = weather or Weather()
+        self._rng = random.Random(f"network {seed}")
+        self._hosts: dict[str, Host] = {}
+        self._links: dict[tuple[str, str], Link] = {}
+        self._digest = hashlib.blake2b(digest_size=16)
+        loop.connect = self._connect
+        loop.resolve = lambda name: self.host(name).address
+
+    # ------------------------------------------------------------------ hosts and links
+
+    def host(self, name: str) -> Host:
+        """By name or address; made if there is none of that name."""
+        if name not in self._hosts:
+            number = len(self._hosts) // 2 + 1
+            host = Host(name, f"10.0.{number // 250}.{number % 250 + 1}")
+            self._hosts[name] = self._hosts[host.address] = host
+        return self._hosts[name]
+
+    @contextmanager
+    def on(self, name: str) -> Generator[Host]:
+        """What is started in this block, tasks above all, runs on that host."""
+        host = self.host(name)
+        token = ACTOR.set(host.name)
+        try:
+            yield host
+        finally:
+            ACTOR.reset(token)
+
+    def link(self, source: str, target: str) -> Link:
+        """The direction from one host to another."""
+        key = (self.host(source).name, self.host(target).name)
+        if key not in self._links:
+            self._links[key] = Link(*key, self.loop, self._rng, self.weather)
+        return self._links[key]
+
+    # ------------------------------------------------------------------ faults
+
+    def silence(self, source: str, target: str) -> None:
+        """Nothing passes from `source` to `target`, and nobody is told. The other direction is not touched."""
+        self.link(source, target).silence()
+
+    def cut(self, a: str, b: str) -> None:
+        """Nothing passes either way."""
+        self.silence(a, b)
+        self.silence(b, a)
+
+    def heal(self, a: str | None = None, b: str | None = None) -> None:
+        """Undo silence: between two hosts, of one with all, or everywhere."""
+        asked = {self.host(name).name for name in (a, b) if name is not None}
+        for link in list(self._links.values()):
+            if asked <= {link.source, link.target}:
+                link.heal()
+
+    def reset(self, a: str, b: str) -> None:
+        """Every stream between two hosts breaks, and both are told."""
+        names = {self.host(a).name, self.host(b).name}
+        for end in list(self.host(a).ends):
+            if {end.host.name, end.peer.host.name} == names:
+                end.broken(ConnectionResetError(104, "Connection reset by peer"))
+                end.peer.broken(ConnectionResetError(104, "Connection reset by peer"))
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP to all that runs on the host: its streams stay open and are silent."""
+        self.loop.freeze(self.host(name).name)
+
+    def thaw(self, name: str) -> None:
+        self.loop.thaw(self.host(name).name)
+
+    def crash(self, name: str) -> None:
+        """All that runs on the host is gone; its kernel closes its streams, and nothing it still tries gets out."""
+        host = self.host(name)
+        host.dead = True
+        self.freeze(name)
+        self.close_streams(host)
+
+    def close_streams(self, host: Host) -> None:
+        for end in list(host.ends):
+            end.abort()
+
+    # ------------------------------------------------------------------ what has happened
+
+    def record(self, who: str, what: bytes) -> None:
+        """Goes into the fingerprint of the run."""
+        self._digest.update(_TIME.pack(self.loop.time()) + who.encode() + what)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every byte that was delivered, and when. Equal for equal seeds."""
+        return self._digest.hexdigest()
+
+    # ------------------------------------------------------------------ connecting
+
+    async def _connect(self, protocol_factory: Callable[[], Any], host: Any, port: Any) -> tuple[End, Any]:
+        """As `create_connection`: once a SYN and its answer have passed. Raises `OSError`."""
+        own, other = self.host(ACTOR.get()), self.host(str(host))
+        there, back = self.link(own.name, other.name), self.link(other.name, own.name)
+        answered = self.loop.create_future()
+
+        def syn() -> None:
+            if not there.is_silent and not back.is_silent and not answered.done():
+                self.loop.call_later(there.delay() + back.delay(), answer)
+
+        def answer() -> None:
+            if not answered.done() and not there.is_silent and not back.is_silent:
+                answered.set_result(None)
+
+        def give_up() -> None:
+            if not answered.done():
+                answered.set_exception(TimeoutError(110, "Connect call timed out"))
+
+        when, timers = self.loop.time(), list[asyncio.TimerHandle]()
+        syn()
+        for pause in SYN_REPEATED:
+            when += pause
+            timers.append(self.loop.call_at(when, syn, context=Context()))
+        timers.append(self.loop.call_at(self.loop.time() + GIVEN_UP, give_up))
+        try:
+            await answered
+        finally:
+            for timer in timers:
+                timer.cancel()
+        if other.listen is None or own.dead:
+            raise ConnectionRefusedError(111, f"Connect call failed ('{other.address}', {port})")
+        return joined(self, own, other, protocol_factory, int(port))

@@ -1,0 +1,300 @@
+"""The simulated ensemble against the real one while servers die, hang and lose each other: the same transcripts.
+
+What is compared is what a client can see: which connections break, what is still answered by a server that nobody
+follows, which sessions and nodes survive, what zxids say. Times are not: they are bounded, in both worlds alike.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from simulated_client import Raw
+from simulated_numbers import CHILDREN, CREATE, EPHEMERAL, OPEN, PING, PING_XID
+from simulated_table import Case
+from test_simulated_conformance import World, play
+
+from aioha.testing import Ensemble
+from aioha.testing.fixtures import require
+from aioha.testing.java import missing
+from aioha.testing.simulated import Simulation, run
+
+TICK, SYNC_LIMIT = 0.2, 5
+LATE = 0.3  # seconds that a busy machine may add
+ATTEMPTS = 2  # on real servers: what takes no time in one world may take some in the other
+CASES: dict[str, Case] = {}
+
+
+def case(function: Case) -> Case:
+    CASES[function.__name__] = function
+    return function
+
+
+class Breakable(World):
+    """A world whose servers can be broken: roles are those at the beginning. `act(what, *roles)` does it."""
+
+    def __init__(
+        self, addresses: dict[str, tuple[str, int]], clock: Callable[[], float], act: Callable[..., Awaitable[None]]
+    ) -> None:
+        super().__init__(addresses, TICK)
+        self.clock = clock
+        self.act = act
+
+    async def again(self, like: Raw, where: str, timeout: float = 10.0) -> Raw:
+        """The session of `like`, as soon as that server serves."""
+        for _ in range(200):
+            probe = Raw(self.transcript.aside(), "probe", self._addresses[where])
+            with contextlib.suppress(OSError):
+                await probe.connect(seen=like.zxid)
+                if probe.id:
+                    await probe.close()
+                    break
+            await probe.shut()
+            await asyncio.sleep(0.05)
+        return await self.raw(where).connect(timeout, like=like)
+
+
+@case
+async def leader_killed(w: Breakable) -> None:
+    c, d = await w.client("follower"), await w.client("other")
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await d.sync()
+    await w.act("kill", "leader")
+    await c.hung_up()
+    await d.hung_up()
+    c = await w.again(c, "follower")
+    await c.sync()
+    await c.exists(f"{w.root}/e")
+    await c.set(f"{w.root}/e", b"still ours")
+    await w.act("start", "leader")
+    d = await w.again(d, "leader")
+    await d.sync()
+    await d.get(f"{w.root}/e")
+
+
+@case
+async def follower_killed(w: Breakable) -> None:
+    c, d = await w.client("follower"), await w.client("leader")
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await w.act("kill", "follower")
+    await c.hung_up()
+    e = await w.raw("other").connect(like=c)
+    await e.exists(f"{w.root}/e")
+    await e.set(f"{w.root}/e", b"x")
+    await w.act("start", "follower")
+    f = await w.again(e, "follower")
+    await f.sync()
+    await f.get(f"{w.root}/e")
+    await d.get(f"{w.root}/e")
+
+
+@case
+async def ghost_follower(w: Breakable) -> None:
+    """It is alone, and says nothing of it: pings and reads are answered while the session ends elsewhere."""
+    d, c = await w.client("leader"), await w.client("follower", timeout=0.4)
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await d.exists(f"{w.root}/e", True)
+    await w.act("cut", "follower", "leader")
+    beats = asyncio.create_task(beating(c))
+    await d.event()
+    beats.cancel()
+    await asyncio.wait({beats})
+    await c.ping()
+    await c.exists(f"{w.root}/e")
+    await c.hung_up()
+    await w.act("heal")
+    await w.again(d, "follower")
+    await w.raw("follower").connect(0.4, like=c)
+
+
+async def beating(raw: Raw) -> None:
+    aside = Raw(raw._transcript.aside(), "beat", raw._address)
+    aside._reader, aside._writer = raw._reader, raw._writer
+    while True:
+        aside.send(PING, xid=PING_XID)
+        await asyncio.shield(asyncio.ensure_future(aside.answers()))
+        await asyncio.sleep(0.02)
+
+
+@case
+async def frozen_follower(w: Breakable) -> None:
+    c, d = await w.client("follower", timeout=20.0), await w.client("leader")
+    await w.act("freeze", "follower")
+    c.send(CREATE, c.packed(CREATE, f"{w.root}/late", b"", 0, OPEN), what="create")
+    await c.nothing()
+    e = await w.raw("other").connect(20.0, like=c)
+    await e.create(f"{w.root}/e", b"", EPHEMERAL)
+    await w.act("thaw", "follower")
+    await c.hung_up()
+    await e.sync()
+    await d.exists(f"{w.root}/late")
+    await e.exists(f"{w.root}/e")
+
+
+@case
+async def deposed_leader(w: Breakable) -> None:
+    """For a while it answers its own clients everything but writes."""
+    c, d = await w.client("leader"), await w.client("follower")
+    await w.act("isolate", "leader")
+    await c.ping()
+    await c.sync()
+    await c.exists(w.root)
+    c.send(CREATE, c.packed(CREATE, f"{w.root}/never", b"", 0, OPEN), what="create")
+    await c.nothing()
+    await c.hung_up()
+    c = await w.again(c, "follower")
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await w.act("heal")
+    e = await w.again(c, "leader")
+    await e.sync()
+    await e.exists(f"{w.root}/never")
+    await e.exists(f"{w.root}/e")
+    await w.again(d, "other")
+
+
+@case
+async def quorum_lost(w: Breakable) -> None:
+    c = await w.client("leader")
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await w.act("kill", "follower")
+    await w.act("kill", "other")
+    await c.hung_up()
+    await w.raw("leader").connect(like=c)
+    await w.act("start", "follower")
+    c = await w.again(c, "leader")
+    await c.sync()
+    await c.exists(f"{w.root}/e")
+
+
+@case
+async def behind_the_client(w: Breakable) -> None:
+    """A server that lacks what the client has seen does not take it."""
+    c = await w.client("leader")
+    await w.act("cut", "follower", "leader")
+    await c.create(f"{w.root}/a")
+    await w.raw("follower").connect(like=c, seen=c.zxid)
+    await w.raw("other").connect(like=c, seen=c.zxid)
+    await w.act("heal")
+
+
+@case
+async def a_new_leader_gives_a_fresh_timeout(w: Breakable) -> None:
+    c, d = await w.client("follower"), await w.client("other", timeout=2.0)
+    await d.create(f"{w.root}/e", b"", EPHEMERAL)
+    await d.drop()
+    await asyncio.sleep(1.0)
+    await w.act("kill", "leader")
+    killed = w.clock()
+    await c.hung_up()
+    c = await w.again(c, "follower")
+    await c.exists(f"{w.root}/e", True)
+    await c.event()
+    lasted = w.clock() - killed
+    assert lasted > 2.0, f"gone after {lasted:g} s"
+
+
+@case
+async def all_restarted(w: Breakable) -> None:
+    c = await w.client("leader")
+    await c.create(f"{w.root}/e", b"", EPHEMERAL)
+    await c.create(f"{w.root}/p")
+    for what in ("kill", "start"):
+        for role in ("leader", "follower", "other"):
+            await w.act(what, role)
+    c = await w.again(c, "other")
+    await c.sync()
+    await c.exists(f"{w.root}/e")
+    await c.exists(f"{w.root}/p")
+    await c.create(f"{w.root}/n-", b"", 2)
+
+
+WINDOWS = list[float]()  # how long sessions outlived their last ping, of the last run of the next case
+
+
+@case
+async def expiry_windows(w: Breakable) -> None:
+    """Sessions through each server end within a tick bucket after their timeout, and half a tick of relay."""
+    WINDOWS.clear()
+    d, timeout = await w.client("leader", timeout=20.0), 1.0
+
+    async def one(where: str, number: int) -> None:
+        await asyncio.sleep(number * 0.033)
+        watcher = await Raw(w.transcript.aside(), "watcher", w._addresses["leader"]).connect(20.0)
+        raw = await Raw(w.transcript.aside(), where, w._addresses[where]).connect(timeout)
+        await raw.create(f"{w.root}/{where}-{number}", b"", EPHEMERAL)
+        await watcher.exists(f"{w.root}/{where}-{number}", True)
+        pinged = w.clock()
+        for _ in range(5):
+            await asyncio.sleep(0.07)
+            pinged = w.clock()
+            await raw.ping()
+        await watcher.event()
+        WINDOWS.append(w.clock() - pinged)
+        await raw.shut()
+        await watcher.close()
+
+    await asyncio.gather(*(one(where, number) for where in ("leader", "follower", "other") for number in range(8)))
+    await d.children(w.root, op=CHILDREN)
+    assert timeout <= min(WINDOWS), f"{min(WINDOWS):.3f} s"
+    assert max(WINDOWS) < timeout + 1.5 * TICK + LATE, f"{max(WINDOWS):.3f} s"
+
+
+# ---------------------------------------------------------------------- both worlds
+
+
+async def in_simulation(case: Case, simulation: Simulation) -> list[str]:
+    ensemble = await simulation.ensemble(3, tick=TICK, sync_limit=SYNC_LIMIT)
+    leader = await ensemble.leader()
+    follower, other = ensemble.followers()
+    roles = {"leader": leader, "follower": follower, "other": other}
+
+    async def act(what: str, *names: str) -> None:
+        servers = [roles[name] for name in names]
+        if what in ("cut", "isolate", "heal"):
+            getattr(ensemble, what)(*servers)
+        else:
+            getattr(servers[0], what)()
+
+    addresses = {name: (server.name, 2181) for name, server in roles.items()}
+    world = await play(case, Breakable({**addresses, "here": addresses["leader"]}, simulation.clock, act))
+    return world.transcript.lines
+
+
+async def in_reality(case: Case, ensemble: Ensemble) -> list[str]:
+    leader = await asyncio.to_thread(ensemble.leader)
+    follower, other = await asyncio.to_thread(ensemble.followers)
+    roles = {"leader": leader, "follower": follower, "other": other}
+
+    async def act(what: str, *names: str) -> None:
+        servers = [roles[name] for name in names]
+        target = ensemble if what in ("cut", "isolate", "heal") else servers.pop(0)
+        await asyncio.to_thread(getattr(target, what), *servers)
+
+    addresses = {name: ("127.0.0.1", server.port) for name, server in roles.items()}
+    world = Breakable({**addresses, "here": addresses["leader"]}, time.monotonic, act)
+    try:
+        return (await play(case, world)).transcript.lines
+    finally:
+        await asyncio.to_thread(ensemble.restore)
+
+
+@pytest.fixture(scope="module")
+def breakable() -> Iterator[Ensemble]:
+    require((hint := missing()) is None, hint or "")
+    started = Ensemble(3, tick=TICK, sync_limit=SYNC_LIMIT, cuttable=True)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_fault(breakable: Ensemble, name: str) -> None:
+    expected = run(lambda simulation: in_simulation(CASES[name], simulation))
+    found = list[str]()
+    for _ in range(ATTEMPTS):
+        found = asyncio.run(in_reality(CASES[name], breakable))
+        if found == expected:
+            return
+    pytest.fail("\n".join(["real:", *found, "", "simulated:", *expected]), pytrace=False)
