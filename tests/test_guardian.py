@@ -8,11 +8,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from candidates import Candidate, Event, History, now, until
+from commands import alive
 from operator_client import operator
 
 from aioha import Elector, Session, Term
@@ -27,13 +27,6 @@ AT_ONCE = 1.0  # seconds: far from a session timeout, and enough on a busy machi
 @pytest.fixture
 def path(request: pytest.FixtureRequest) -> str:
     return f"/guardian/{request.node.name.replace('[', '_').replace(']', '')}"
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 class Pair:
@@ -54,7 +47,7 @@ class Pair:
     async def taken_over(self, since: float, bound: float = 30.0) -> Event:
         """The standby's work has begun; the leader's process was dead by then."""
         start = await self.history.next("START", self.standby.who, after=since, bound=bound)
-        assert not running(self.pid)
+        assert not alive(self.pid)
         self.history.assert_one_at_a_time()
         return start
 
@@ -133,7 +126,7 @@ async def test_a_loop_that_hangs_for_a_moment_is_left_alone(ensemble: Ensemble, 
     pair = await start(ensemble.where(path), timeout=4.0)
     pair.leader.tell("block 1.5")
     await pair.history.next("LEADING", "a")
-    assert running(pair.leader.pid)
+    assert alive(pair.leader.pid)
 
 
 async def test_work_that_is_slow_to_end_is_no_freeze(ensemble: Ensemble, path: str, start: Start) -> None:
@@ -143,7 +136,7 @@ async def test_work_that_is_slow_to_end_is_no_freeze(ensemble: Ensemble, path: s
         server.freeze()
     frozen = now()
     assert (await pair.history.next("END", "a", bound=20)).at > frozen + 3.0
-    assert running(pair.leader.pid)
+    assert alive(pair.leader.pid)
     for server in ensemble.servers:
         server.thaw()
 
@@ -168,7 +161,7 @@ async def test_while_children_work_on_the_session_is_left_to_expire(ensemble: En
     await pair.leader.kill_only()
     start_of_next = await pair.history.next("START", "b", after=killed)
     assert start_of_next.at - killed > 1.0
-    assert running(child)
+    assert alive(child)
     os.kill(child, signal.SIGKILL)
 
 
@@ -179,7 +172,7 @@ async def test_the_whole_tree_is_killed_if_wanted(ensemble: Ensemble, path: str,
     killed = now()
     await pair.leader.kill()
     assert (await pair.taken_over(killed)).at - killed < AT_ONCE
-    assert not running(child)
+    assert not alive(child)
 
 
 async def test_another_program_in_the_same_process_is_none_of_its_business(
@@ -188,10 +181,10 @@ async def test_another_program_in_the_same_process_is_none_of_its_business(
     pair = await start(ensemble.where(path), timeout=2.0)
     guardian = await pair.leader.ask("guardian", "GUARDIAN")
     pair.leader.tell("exec")
-    await until(lambda: not running(guardian))
-    assert running(pair.leader.pid)
+    await until(lambda: not alive(guardian))
+    assert alive(pair.leader.pid)
     await pair.history.next("START", "b", after=0.0)
-    assert running(pair.leader.pid)
+    assert alive(pair.leader.pid)
 
 
 async def test_a_killed_guardian_costs_only_time(ensemble: Ensemble, path: str, start: Start) -> None:
@@ -205,7 +198,7 @@ async def test_a_killed_guardian_costs_only_time(ensemble: Ensemble, path: str, 
     killed = now()
     await pair.leader.kill()
     assert (await pair.taken_over(killed)).at - killed < AT_ONCE
-    await until(lambda: not running(second))  # it has closed its output, and is about to end
+    await until(lambda: not alive(second))  # it has closed its output, and is about to end
 
 
 async def test_both_are_killed(ensemble: Ensemble, path: str, start: Start) -> None:
@@ -287,7 +280,7 @@ async def test_none_is_left_behind(zookeeper: Ensemble, path: str) -> None:
         assert elector.election.guardian is not None
         pid = elector.election.guardian.pid
         assert pid is not None
-        assert running(pid)
-    assert not running(pid)
+        assert alive(pid)
+    assert not alive(pid)
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

@@ -11,17 +11,11 @@ from typing import Any
 
 import pytest
 from candidates import Candidate, History, now
+from commands import alive
 
 from aioha import Elector, Term
 
 AT_ONCE = 1.0  # seconds, on a busy machine
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 class Crew:
@@ -82,7 +76,7 @@ async def test_the_whole_tree_is_killed_if_wanted(crew: Crew, way: str) -> None:
     killed = now()
     await leader.kill()
     assert (await crew.history.next("START", "b")).at - killed < AT_ONCE
-    assert not running(child)
+    assert not alive(child)
 
 
 async def test_a_guarded_leader_hands_over_as_quickly(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from candidates import until
+from commands import alive
 
 from aioha.clock import boottime
 from aioha.guardian import facts
@@ -30,13 +31,6 @@ async def guardian() -> AsyncIterator[Guardian]:
     await guardian.heard()
     yield guardian
     await guardian.stop()
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 def memory(pid: int) -> int:
@@ -101,7 +95,7 @@ async def test_it_ends_when_told(guardian: Guardian) -> None:
     assert pid is not None
     begun = boottime()
     await guardian.stop()
-    assert not running(pid)
+    assert not alive(pid)
     assert boottime() - begun < 0.5
 
 
@@ -110,7 +104,7 @@ async def test_a_signal_to_everybody_does_not_take_it_first(guardian: Guardian) 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(guardian.pid, number)
     await guardian.heard()
-    assert running(guardian.pid)
+    assert alive(guardian.pid)
 
 
 async def test_another_one_takes_over_with_all_that_was_known(guardian: Guardian, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +125,7 @@ async def test_a_frozen_one_holds_nobody_up(guardian: Guardian) -> None:
         guardian.know((facts.TERM, str(number)), ("/x", 1, "/x", "/x", 1, "/x", b"1"))
     await guardian.stop()
     assert boottime() - begun < 3
-    assert not running(pid)
+    assert not alive(pid)
 
 
 async def test_where_there_can_be_none_it_is_said_and_that_is_all(
