@@ -41,17 +41,20 @@ def members(tag: bytes) -> list[int]:
     return found
 
 
+def identity_of(pid: int) -> bytes | None:
+    entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next((entry for entry in entries if entry.startswith(b"AIOHA_IDENTITY=")), None)
+
+
 class First:
     """The leader's `aioha run`, and its CMD."""
 
     def __init__(self, run: Running) -> None:
         self.run = run
         self.cmd = int(run.out.until("began").split()[1])
-        self.tag = next(
-            entry
-            for entry in Path(f"/proc/{self.cmd}/environ").read_bytes().split(b"\0")
-            if entry.startswith(b"AIOHA_IDENTITY=")
-        )
+        # Within an `exec` a process has no environment for a moment.
+        until(lambda: identity_of(self.cmd) is not None)
+        self.tag = identity_of(self.cmd) or b""
         self.all = members(self.tag)
 
 
