@@ -51,7 +51,14 @@ class Fact:
     def of(cls, line: str) -> "Fact":
         """The inverse of `line`. Raises `ValueError`."""
         found: dict[str, Any] = json.loads(line)
-        return cls(**{**found, "at": found.get("at", 0.0), "kind": Kind(found["kind"])})
+        return cls(
+            found.get("at", 0.0),
+            Kind(found["kind"]),
+            found.get("who", ""),
+            found.get("token", 0),
+            found.get("until"),
+            found.get("note", ""),
+        )
 
 
 class History:
