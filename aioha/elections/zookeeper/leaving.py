@@ -53,6 +53,7 @@ async def leave(
 ) -> None:
     """Remove whatever this session owns on the path. Waits and raises as `release`."""
     mark = [] if ended is None else [requests.set_data(names.ended, ended)]
+    anew = False  # the mark's node is to be made, not set
     while not session.state.is_dead:
         try:
             await session.attached()
@@ -66,11 +67,11 @@ async def leave(
             if index < len(operations):
                 if isinstance(error, NoAuth):
                     raise error
-            elif ended is not None and isinstance(error, NoNode):  # deleted by hand
-                mark = [requests.create(names.ended, ended, acl=acl)]
+            elif ended is not None and isinstance(error, NoNode) and not anew:  # deleted by hand
+                anew, mark = True, [requests.create(names.ended, ended, acl=acl)]
             elif ended is not None and isinstance(error, NodeExists):  # and made anew
-                mark = [requests.set_data(names.ended, ended)]
-            else:
+                anew, mark = False, [requests.set_data(names.ended, ended)]
+            else:  # such as the record itself is gone, its parent
                 mark = []  # it is less important than to be gone
         except PASSING:
             await asyncio.sleep(random.uniform(0, STUMBLE))
