@@ -42,7 +42,7 @@ async def test_a_frozen_ensemble_leader_ends_the_term_and_somebody_leads_again()
 @pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
 async def test_an_ensemble_that_is_down_costs_no_cpu_and_is_found_within_a_second(uvloop: bool) -> None:
     """A minute in the issue's trial; the CPU share shows in a fraction of it."""
-    seconds = 15.0
+    seconds = 6.0
     history = History()
     async with Ensemble(1) as ensemble:
         where = ensemble.where(f"/outage/{uuid.uuid4().hex}")
