@@ -18,7 +18,7 @@ demo: .venv/made
 
 test: STORES := zookeeper postgresql redis-server
 test: .venv/made-dev stores
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 lint: .venv/made-dev
 	$(BIN)/ruff check .
