@@ -81,7 +81,8 @@ def test_a_signal_resigns_and_ends_it(tmp_path: Path, number: signal.Signals) ->
         assert process.stdout.readline() == "leading 8080 1\n"
         process.send_signal(number)
         out, errors = process.communicate(timeout=BOUND)
-    assert (out, errors, process.returncode) == ("cleaned up\nresult None\n", "", 0)
+    errors = [line for line in errors.splitlines() if not line.startswith("Executing ")]  # says asyncio of a busy machine
+    assert (out, errors, process.returncode) == ("cleaned up\nresult None\n", [], 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

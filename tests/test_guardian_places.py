@@ -18,7 +18,7 @@ from aioha.testing import Ensemble
 
 ROOT = Path(__file__).parent.parent
 T = 4.0
-AT_ONCE = 2.0  # seconds on a busy machine; without a guardian it takes the session timeout
+AT_ONCE = 3.0  # seconds on a busy machine; without a guardian it takes the session timeout
 
 SERVICE = """
 import asyncio, contextlib, os, sys

@@ -120,7 +120,7 @@ async def work_through(proxy: Proxy, timeout: float, seconds: float, bound: floa
 async def test_frames_may_come_byte_by_byte(zookeeper: Ensemble) -> None:
     with Proxy(zookeeper.servers[0].address) as proxy:
         proxy.fragment(1, pause=0.001)
-        await work_through(proxy, 6.0, 1.0, 2.0)
+        await work_through(proxy, 12.0, 1.0, 2.0)
 
 
 async def test_a_link_of_320_bytes_per_second_is_enough(zookeeper: Ensemble) -> None:
