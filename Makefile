@@ -11,7 +11,12 @@ APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo | test | lint | bench | clean   (ARGS=... is passed on)'
+	@echo 'make demo             three candidates on this host, one of them killed: see what happens'
+	@echo 'make test             all tests, on real servers (ZooKeeper, PostgreSQL, Redis: installed if need be)'
+	@echo 'make simulate SEEDS=n random faults in virtual time; MUTANTS=1: planted bugs, each to be caught; SEED=n: one again'
+	@echo 'make chaos MINUTES=n  random faults on real servers and candidates (Linux, root)'
+	@echo 'make lint | bench | clean'
+	@echo 'ARGS=... is passed on, as in: make test ARGS="-k lease -x", make demo ARGS=--zookeeper'
 
 demo: .venv/made
 	@$(BIN)/aioha demo $(ARGS)

@@ -21,7 +21,7 @@ def _main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in COMMAND_LINE_PACKAGES:
             raise
-        sys.stderr.write(f"aioha: the command line needs {error.name}; install aioha[cli]\n")
+        sys.stderr.write(f"aioha: the command line needs {error.name}; pip install 'aioha[cli]', in its source '.[cli]'\n")
         return 64
     return entry(sys.argv[1:])
 

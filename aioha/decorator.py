@@ -39,11 +39,15 @@ def active_standby(
     def decorate(main: Callable[Concatenate[Term, P], Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R | None]]:
         @functools.wraps(main)
         async def active(*args: P.args, **kwargs: P.kwargs) -> R | None:
+            @functools.wraps(main)
+            def work(term: Term) -> Awaitable[R]:
+                return main(term, *args, **kwargs)
+
             elector = Elector(where, **options)
             result: R | None = None
             with _Signals() as signals, signals.end_quietly():
                 async with elector:
-                    result = await elector.lead(lambda term: main(term, *args, **kwargs))
+                    result = await elector.lead(work)
             return result
 
         del active.__wrapped__  # its signature has the term, which callers do not give

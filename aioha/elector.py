@@ -293,5 +293,6 @@ class Elector:
 def _awaitable(work: Work[T], term: Term) -> Awaitable[T]:
     started: Any = work(term)
     if not isinstance(started, Awaitable):
-        raise TypeError(f"work must be an async function; {work!r} returned {started!r}")
+        name = getattr(work, "__qualname__", repr(work))
+        raise TypeError(f"work must be an async function (async def); {name} returned {started!r}")
     return cast("Awaitable[T]", started)

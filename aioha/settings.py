@@ -172,7 +172,8 @@ class Settings:
             if self.stop_grace > self.session_timeout * GRACE_SHARE:
                 raise ValueError(
                     f"stop_grace {self.stop_grace:g} s is more than a quarter of session_timeout "
-                    f"{self.session_timeout:g} s; raise session_timeout to {self.stop_grace / GRACE_SHARE:g} s or lower it"
+                    f"{self.session_timeout:g} s; raise session_timeout to {self.stop_grace / GRACE_SHARE:g} s "
+                    "or lower stop_grace"
                 )
         if self.tick is not None:
             _check_duration("tick", self.tick, above=0.0)

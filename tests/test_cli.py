@@ -231,4 +231,4 @@ def test_without_typer_it_says_what_to_install(tmp_path: Path) -> None:
         env=environment(tmp_path),
     )
     assert result.returncode == 64
-    assert "install aioha[cli]" in one_line(result)
+    assert "pip install 'aioha[cli]'" in one_line(result)

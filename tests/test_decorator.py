@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,15 @@ async def test_works_in_a_thread_where_no_signal_can_be_caught(tmp_path: Path) -
         return term.token
 
     assert await asyncio.to_thread(lambda: asyncio.run(main())) == 1
+
+
+async def test_a_main_that_is_not_async_is_named(tmp_path: Path) -> None:
+    @active_standby(f"local:{tmp_path}/lock")
+    def main(term: Term) -> Any:
+        return term.token
+
+    with pytest.raises(TypeError, match=r"async function \(async def\); .*main returned 1"):
+        await main()
 
 
 def program(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":

@@ -65,7 +65,9 @@ class RunCommand(TyperCommand):
         ours, command = args[:end], args[end + 1 :]
         ctx.obj = command
         if not command and "--help" not in ours:
-            raise Failure(USAGE, "no command to run; write it behind --, as in: aioha run WHERE -- CMD [ARG]...")
+            nothing = not ours and not os.environ.get("AIOHA_WHERE")
+            what = "neither WHERE nor a command to run" if nothing else "no command to run; it stands behind --"
+            raise Failure(USAGE, f"{what}; write: aioha run WHERE -- CMD [ARG]...")
         return super().parse_args(ctx, ours)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -191,7 +193,9 @@ def entry(arguments: list[str]) -> int:
         return 130
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a bug is reported as well, with its traceback
         if isinstance(error, USAGE_ERROR):
-            error = Failure(USAGE, f"{cast(Any, error).format_message()} (see aioha --help)")
+            said = cast(Any, error)  # by click, with the context of the command where it could tell which one was meant
+            command = said.ctx.command_path if getattr(said, "ctx", None) else "aioha"
+            error = Failure(USAGE, f"{said.format_message()} (see {command} --help)")
         return report(error)
 
 

@@ -47,8 +47,16 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], cgroup: Cgroup
     stdin = subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None
     parent = os.getpid()
     door = _open(cgroup)
+    caught = [number for number in signal.valid_signals() if callable(signal.getsignal(number))]
+    # Between fork and exec the child is still of our group, with our handlers and the pipe on which they tell our loop:
+    # one Ctrl-C would be heard twice, and the second kills CMD.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
 
     def prepare() -> None:
+        for number in caught:
+            signal.signal(number, signal.SIG_IGN)  # forgets what came until now: it was for us
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if door >= 0:
             try:  # noqa: SIM105 - as little as can be between fork and exec
                 os.write(door, b"0")
@@ -66,13 +74,14 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], cgroup: Cgroup
             env=environment,
             stdin=stdin,
             process_group=0,
-            preexec_fn=prepare,  # noqa: PLW1509 - three system calls, no lock, nothing imported
+            preexec_fn=prepare,  # noqa: PLW1509 - a few system calls, no lock, nothing imported
         )
     except FileNotFoundError:
         raise Failure(NOT_FOUND, f"{command[0]}: command not found, or its interpreter is missing") from None
     except (OSError, ValueError) as error:
         raise Failure(NOT_EXECUTABLE, f"{command[0]}: cannot be run: {error}") from None
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if door >= 0:
             os.close(door)
 
