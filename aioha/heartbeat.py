@@ -45,7 +45,7 @@ class Heartbeat:
         self._stakes: list[Stake] = []
         self._ready: dict[object, str] = {}  # who stands ready, and the path that is asked about
         self._turn = 0
-        self._hurry = asyncio.Event()
+        self._hurry: asyncio.Future[None] | None = None  # done: the next beat shall not wait
         self._proofs: list[asyncio.Future[None]] = []
 
     @property
@@ -61,12 +61,12 @@ class Heartbeat:
     def hold(self, stake: Stake) -> None:
         """From now on prove the lease; the first proof begins at once."""
         self._stakes.append(stake)
-        self._hurry.set()
+        self._hasten()
 
     def drop(self, stake: Stake) -> None:
         if stake in self._stakes:
             self._stakes.remove(stake)
-            self._hurry.set()  # a beat that it spoilt has proved nothing for the others
+            self._hasten()  # a beat that it spoilt has proved nothing for the others
 
     def stand_ready(self, path: str) -> Callable[[], None]:
         """From now on a bid may be sent at any moment, and work begin on its reply. Returns the function that ends it."""
@@ -83,11 +83,12 @@ class Heartbeat:
         try:
             while connection.lost is None:
                 begun = self._clock()
-                self._hurry.clear()  # before the beat: a stake that comes during it wants a beat of its own, at once
+                # Before the beat: a stake that comes during it wants a beat of its own, at once.
+                self._hurry = asyncio.get_running_loop().create_future()
                 await self._beat(connection)
                 pause = self.pace - (self._clock() - begun)
                 if pause > 0:
-                    await self._pause(connection, pause)
+                    await asyncio.wait({self._hurry, connection.ended}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
             connection.abort("session given up")
 
@@ -119,13 +120,18 @@ class Heartbeat:
         self._proofs = [*(each for each in self._proofs if not each.done()), proof]
         return proof
 
+    def _hasten(self) -> None:
+        if self._hurry is not None and not self._hurry.done():
+            self._hurry.set_result(None)
+
     async def _beat(self, connection: Connection) -> None:
         beat = asyncio.ensure_future(self._one(connection))
         try:
             await self._answered(beat, connection)
         finally:
-            beat.cancel()
-            await asyncio.wait({beat})
+            if not beat.done():
+                beat.cancel()
+                await asyncio.wait({beat})
         if not beat.cancelled():
             beat.result()  # raises what broke inside, for all to hear
 
@@ -184,11 +190,3 @@ class Heartbeat:
                 late = True  # we were blocked, not the server silent: first read what has come meanwhile
             else:
                 connection.abort(f"no answer for {now - since:.2g} s")
-
-    async def _pause(self, connection: Connection, pause: float) -> None:
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        try:
-            waits: set[asyncio.Future[Any]] = {hurry, connection.ended}
-            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hurry.cancel()

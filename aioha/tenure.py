@@ -25,6 +25,7 @@ log = logging.getLogger("aioha")
 
 GLANCE = 1 / 16  # of the lease: a loop timer does not count suspend, so look at the clock this often
 NEVER = float("inf")
+APART = 0.01  # seconds: the least between the first cancellation and the second
 LONGEST_REPORT = 0.5  # seconds
 EXIT_STUCK = 75  # EX_TEMPFAIL: another copy will do the work
 
@@ -55,6 +56,7 @@ class Tenure:
         self._ending: Callable[[], TermEnded] | None = None  # makes a new error for everybody who asks
         self._over: Callable[[], TermEnded] | None = None  # the same, once anybody, in any thread, has found the term over
         self._stop_by = NEVER  # when work that was told to end is told once more
+        self._told_at = NEVER
         self._insisted = False
         self._cancels = 0
         self._cancels_before = task.cancelling()
@@ -129,9 +131,12 @@ class Tenure:
                 self._end(over)
                 return
             self._happened(Event.DOUBT if self._grant.doubtful else Event.SURE)
-        elif self._clock() >= self._due():
-            self._insist()
-            return
+        else:
+            if self._stop_by == NEVER and self._grant.ended is not None and not self._grant.seated:  # any more
+                self._stop_by = self._clock() + self._grant.stop_grace
+            if self._clock() >= self._due_to_insist():
+                self._insist()
+                return
         self._set_timer()
 
     def _found_over(self) -> Callable[[], TermEnded] | None:
@@ -151,7 +156,8 @@ class Tenure:
         resigned = isinstance(message, LeadershipResigned)
         log.log(logging.INFO if resigned else logging.WARNING, "%s", message)
         protected = resigned or self._grant.seated  # nobody can begin before we release: the lease decides
-        self._stop_by = NEVER if protected else self._clock() + self._grant.stop_grace
+        self._told_at = self._clock()
+        self._stop_by = NEVER if protected else self._told_at + self._grant.stop_grace
         self._happened(Event.STOP)
         self._cancel(str(message))
         self._set_timer()
@@ -165,6 +171,10 @@ class Tenure:
     def _due(self) -> float:
         """When the work must have ended."""
         return min(self._stop_by, self._grant.deadline)
+
+    def _due_to_insist(self) -> float:
+        """After a thaw all is due at once; but a task that is cancelled twice before its next step sees one cancellation."""
+        return max(self._due(), self._told_at + APART)
 
     def _stuck(self) -> None:
         """Called in the watchdog's thread: the loop may be what hangs."""
@@ -207,7 +217,7 @@ class Tenure:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due()
+        until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due_to_insist()
         if until == NEVER:
             return
         pause = max(0.0, min(until - self._clock(), self._grant.lease * GLANCE))

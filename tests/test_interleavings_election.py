@@ -150,8 +150,8 @@ async def test_confirm_fails_without_a_record_although_the_news_is_still_under_w
 
 @pytest.mark.parametrize("fate", ["its node is deleted", "it is resigned", "it leaves", "its session is closed"])
 async def test_the_wait_after_an_unclean_end_outlives_who_wins_first_and(store: Store, fate: str) -> None:
-    """a cleans up for almost its stop_grace of 1 s; b, with one of 0.1 s, wins and does not come to work."""
-    old, new, third = Work(cleanup=0.9), Work(), Work()
+    """a cleans up for a good part of its stop_grace of 1 s; b, with one of 0.1 s, wins and does not come to work."""
+    old, new, third = Work(cleanup=0.6), Work(), Work()  # the rest is for a busy machine
     new.others = third.others = [old]
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(asyncio.timeout(BOUND))
@@ -179,7 +179,7 @@ async def test_the_wait_after_an_unclean_end_outlives_who_wins_first_and(store: 
 
 async def test_who_is_far_away_has_its_whole_stop_grace_after_its_session_was_closed(store: Store) -> None:
     """Old and new both keep the rules; the old one hears of it some round trips later."""
-    old, new = Work(cleanup=0.9), Work()
+    old, new = Work(cleanup=0.8), Work()
     new.others = [old]
     options: dict[str, Any] = {"session_timeout": 4.0, "stop_grace": 1.0}
     with Proxy(server_of(store)) as proxy:

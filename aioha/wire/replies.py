@@ -15,6 +15,7 @@ __all__ = ["MULTI", "decode"]
 MULTI: int = protocol.TransactionRequest.opcode
 _SET_DATA: int = protocol.SetDataRequest.opcode
 _EXISTS: int = protocol.ExistsRequest.opcode
+_SYNC: int = protocol.SyncRequest.opcode
 _STAT = struct.Struct(">qqqqiiiqiiq")
 _STAT_FIELDS = tuple(name for name, _ in protocol.stat.Stat.parts)
 _HEADER = struct.Struct(">i?i")  # of each result in a `multi`: opcode, whether it was the last, error
@@ -28,6 +29,8 @@ def decode(opcode: int, body: bytes) -> Any:
         return _multi(body)
     if opcode in (_EXISTS, _SET_DATA):
         return _with_stat(protocol.response_xref[opcode], body, 0)
+    if opcode == _SYNC:
+        return _sync(body)
     response = protocol.response_xref.get(opcode)
     return None if response is None else response.deserialize(body)
 
@@ -50,6 +53,12 @@ def _multi(body: bytes) -> Any:
         opcode, done, _ = _HEADER.unpack_from(body, offset)
         offset += _HEADER.size
     return transaction
+
+
+def _sync(body: bytes) -> Any:
+    (size,) = _INT.unpack_from(body)
+    path = None if size == -1 else struct.unpack_from(f">{size}s", body, _INT.size)[0].decode()
+    return protocol.response_xref[_SYNC](path=path)
 
 
 def _with_stat(response: Any, body: bytes, offset: int) -> Any:

@@ -1,5 +1,6 @@
 """Requests as the layers above make them, and replies as they read them. Nothing here is sent."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,12 +98,13 @@ def children(path: str, *, watch: bool = False) -> Request:
     return protocol.GetChildrenRequest(path=path, watch=watch)
 
 
+@functools.lru_cache(maxsize=256)  # heartbeats ask again and again
 def sync(path: str) -> Request:
-    return protocol.SyncRequest(path=path)
+    return Packed(protocol.SyncRequest(path=path))
 
 
 def ping() -> Request:
-    return protocol.PingRequest()
+    return _PING
 
 
 def close_session() -> Request:
@@ -136,6 +138,9 @@ class Packed:
 
     def serialize(self, xid: int) -> bytes:
         return xid.to_bytes(XID, "big", signed=True) + self._rest
+
+
+_PING = Packed(protocol.PingRequest())
 
 
 def packed(request: Request) -> Request:

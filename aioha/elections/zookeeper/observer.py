@@ -20,6 +20,7 @@ __all__ = ["Observer"]
 
 READ_BOUND = 5.0  # seconds that somebody who asks once will wait
 STUMBLE = 0.05  # seconds, jittered, before looking again after a lost connection
+LOOKS = 3  # at a node and a record that do not belong to the same term
 
 
 class Observer:
@@ -63,7 +64,7 @@ class Observer:
                 except ResponseError as error:
                     raise explain_refusal(error, self._names.path, self._settings.identity) from error
 
-    async def _see(self, session: ZooKeeperSession, on_event: OnEvent) -> Leader | None:
+    async def _see(self, session: ZooKeeperSession, on_event: OnEvent, looks: int = LOOKS) -> Leader | None:
         node = session.exists(self._names.path, on_event)
         data = session.send(requests.get(self._names.path))
         ledger = Ledger(session, self._names) if self._settings.record else None
@@ -79,8 +80,8 @@ class Observer:
         except NoNode:
             return None
         led = requests.stat_of(reply)
-        if view is not None and view.zxid > led.czxid:  # a takeover came between the two replies
-            return await self._see(session, on_event)
+        if view is not None and view.zxid > led.czxid and looks > 1:  # a takeover came between the two replies; else
+            return await self._see(session, on_event, looks - 1)  # somebody's hand has written to the record since
         return self._describe(led, reply.data or b"", view)
 
     def _describe(self, stat: requests.Stat, data: bytes, ledger: LedgerView | None) -> Leader:
