@@ -7,7 +7,7 @@ BIN := .venv/bin
 JAR := /usr/share/java/zookeeper.jar
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
-.PHONY: help demo test lint bench clean stores
+.PHONY: help demo test simulate chaos lint bench clean stores
 .DELETE_ON_ERROR:
 
 help:
@@ -21,9 +21,17 @@ help:
 demo: .venv/made
 	@$(BIN)/aioha demo $(ARGS)
 
-test: STORES := zookeeper postgresql redis-server
+test: STORES := zookeeper postgresql redis-server iproute2 iptables
 test: .venv/made-dev stores
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+simulate: .venv/made-dev
+	PYTHONPATH=tests $(BIN)/python -m \
+	    $(if $(MUTANTS),proof.mutants,proof.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))) $(ARGS)
+
+chaos: STORES := zookeeper iproute2 iptables
+chaos: .venv/made-dev stores
+	PYTHONPATH=tests $(BIN)/python -m chaos --minutes $(or $(MINUTES),30) $(ARGS)
 
 lint: .venv/made-dev
 	$(BIN)/ruff check .
@@ -50,18 +58,20 @@ clean:
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[cli]' --group dev
 	@touch $@
 
-# Servers to test with, by the names of Debian's packages. Tests start processes of their own; a service that a package
-# starts is left alone. Tests that need a server skip loudly without it; with AIOHA_REQUIRE_ALL=1 they fail.
+# Servers to test with, and tools to break networks with, by the names of Debian's packages. Tests start processes of their
+# own; a service that a package starts is left alone. Tests that need one skip loudly without it; with AIOHA_REQUIRE_ALL=1
+# they fail.
 stores:
 	@missing=; for store in $(STORES); do \
 	    case $$store in \
 	        zookeeper) [ -e $(JAR) ] && command -v java ;; \
 	        postgresql) ls /usr/lib/postgresql/*/bin/initdb || command -v initdb ;; \
+        iproute2) command -v ip ;; \
 	        *) command -v $$store ;; \
 	    esac >/dev/null 2>&1 || missing="$$missing $$store"; \
 	done; \
 	if [ -z "$$missing" ]; then :; \
-	elif ! command -v apt-get >/dev/null; then echo "not all servers are here to test with: install$$missing"; \
+	elif ! command -v apt-get >/dev/null; then echo "not all is here to test with: install$$missing"; \
 	elif [ "$$(id -u)" = 0 ]; then $(APT) update && $(APT) install -y $$missing; \
 	elif sudo -n true 2>/dev/null; then sudo $(APT) update && sudo $(APT) install -y $$missing; \
-	else echo "not all servers are here to test with: sudo apt-get install$$missing"; fi
+	else echo "not all is here to test with: sudo apt-get install$$missing"; fi

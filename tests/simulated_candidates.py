@@ -76,7 +76,7 @@ class Candidate:
             self.task = asyncio.create_task(self._run(where, options), name=host)
 
     async def _run(self, where: str, options: dict[str, Any]) -> None:
-        clock = self._history.simulation.clock
+        clock = self._history.simulation.clock_of(self.host)
         async with Elector(where, identity=self.host, clock=clock, **options) as elector:
             self.elector = elector
             while True:

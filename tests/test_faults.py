@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 from candidates import Candidate, History, now
+from standstill import stopped_between_steps
 
 from aioha.testing import Ensemble, Proxy
 
@@ -130,11 +133,15 @@ async def test_ghost_follower_that_still_answers_pings(timeout: float, tick: flo
             await ensemble.ready()
 
 
+def stop(candidate: Candidate) -> None:
+    candidate.signal(signal.SIGSTOP)
+    while psutil.Process(candidate.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
+
+
 async def test_frozen_process_does_no_tick_of_work_after_the_thaw(ensemble: Ensemble) -> None:
     async with candidates(ensemble.where(path()), 2, session_timeout=2.0, ticks=True) as (history, each):
-        await asyncio.sleep(0.5)
-        each[0].signal(signal.SIGSTOP)
-        stopped = now()
+        stopped = await stopped_between_steps(history, "c0", lambda: stop(each[0]), lambda: each[0].signal(signal.SIGCONT))
         await history.next("START", "c1", after=stopped)
         thawed = now()
         each[0].signal(signal.SIGCONT)

@@ -287,4 +287,4 @@ def test_speed() -> None:
     played(hour, 1)
     speed = 3600 / (time.process_time() - begun)
     print(f"\n{speed:.0f} times real time")
-    assert speed > 200
+    assert speed > 500  # three thousand on an idle machine

@@ -54,6 +54,10 @@ class _Work:
 
     def take(self, fact: Fact) -> Fact | None:
         """Returns the BEGAN of a span that this fact has ended."""
+        if fact.kind is Kind.STEPPED or fact.kind is Kind.WROTE:  # most facts are
+            if self.doubtful and fact.kind is Kind.STEPPED:
+                self.doubtful.discard(fact.who)
+            return None
         match fact.kind:
             case Kind.BEGAN:
                 self.working[fact.who] = fact
@@ -68,8 +72,6 @@ class _Work:
                 self.frozen.discard(fact.who)
                 if fact.who in self.working:
                     self.doubtful.add(fact.who)
-            case Kind.STEPPED:
-                self.doubtful.discard(fact.who)
             case _:
                 pass
         return None
@@ -85,7 +87,7 @@ def _one_at_a_time(facts: Sequence[Fact], _bounds: Bounds) -> Iterator[Violation
         if fact.kind is Kind.BEGAN:
             for other in work.surely():
                 yield Violation("I1", fact.at, f"{fact.who} begins (token {fact.token}) and {other} still works")
-        if fact.kind is Kind.STEPPED and fact.who in work.working:
+        if fact.kind is Kind.STEPPED and len(work.working) > 1 and fact.who in work.working:
             mine = work.working[fact.who]
             for other, began in work.working.items():
                 if other != fact.who and began.token > mine.token:
@@ -150,6 +152,8 @@ def _somebody_leads(facts: Sequence[Fact], bounds: Bounds) -> Iterator[Violation
     for fact in facts:
         if fact.kind in (Kind.BEGAN, Kind.DISTURBED):
             yield from judge(fact.at)
+        if fact.kind is Kind.WROTE or (fact.kind is Kind.STEPPED and not work.doubtful):
+            continue  # most facts: nothing changes
         work.take(fact)
         if fact.kind is Kind.DISTURBED:
             calm_since = None

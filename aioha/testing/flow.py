@@ -42,6 +42,11 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawn(self._open())
 
+    @property
+    def source(self) -> int:
+        """The port of our end of the connection to the server; 0 while there is none."""
+        return int(self._server.getsockname()[1]) if self._server.fileno() != -1 else 0
+
     def reset(self) -> None:
         """RST both sides, now."""
         for sock in (self._client, self._server):

@@ -55,6 +55,11 @@ class Proxy:
         return len(self._connections)
 
     @property
+    def sources(self) -> set[int]:
+        """The ports from which its connections to the server come: by these the server knows them."""
+        return self._thread.call(lambda: {connection.source for connection in self._connections} - {0})
+
+    @property
     def accepted(self) -> int:
         """How many connections were ever accepted."""
         return self._accepted

@@ -20,8 +20,18 @@ POLL = 0.02
 class Server:
     """A server of an `Ensemble`. Its methods are synchronous and return once they have taken effect."""
 
-    def __init__(self, number: int, port: int, home: Path, command: Sequence[str], started: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        home: Path,
+        command: Sequence[str],
+        started: Callable[[int], None],
+        *,
+        host: str = HOST,
+    ) -> None:
         self.number = number
+        self.host = host
         self.port = port
         self.log = home / "log"
         self._home = home
@@ -34,7 +44,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -84,7 +94,7 @@ class Server:
         """The answer to a four-letter word such as "mntr". Blocks for at most `timeout` seconds; raises `OSError`."""
         due = time.monotonic() + timeout
         answer = bytearray()
-        with socket.create_connection((HOST, self.port), timeout) as connection:
+        with socket.create_connection((self.host, self.port), timeout) as connection:
             connection.sendall(word.encode("ascii"))
             while chunk := connection.recv(65536):
                 answer += chunk

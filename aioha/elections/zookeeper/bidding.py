@@ -55,6 +55,7 @@ class Bidder:
         self._payload = settings.payload + (b"\0" if settings.layout == "mooon" else b"")
         self._past: set[int] = set()  # our nodes' zxids: a second term on one node would not raise the token
         self.highest = 0  # token of ours
+        self._seen = 0  # the highest token of anybody's
         self._prepared: Takeover | None = None
         self._unknown: Takeover | None = None  # whose reply is not known
 
@@ -70,6 +71,13 @@ class Bidder:
     def forget(self) -> None:
         """Whatever the last bid won has been removed."""
         self._unknown = self._prepared = None
+
+    def saw(self, view: View) -> None:
+        """Remember the token of who leads, or has led last: ours must be above it, even if the servers' data is set back,
+        or the record that has lifted tokens is lost, or may not be written any more.
+        """
+        token = view.ledger.token if view.ledger is not None else view.node.czxid if view.node is not None else 0
+        self._seen = max(self._seen, token)
 
     def prepare(self, attention: Attention, view: View) -> None:
         """Somebody else leads: have a bid ready, and send it in the tick in which we hear that the node is gone."""
@@ -159,7 +167,7 @@ class Bidder:
         successor: Record | None,
     ) -> SessionGrant:
         token = node.czxid + (successor.token_base if successor is not None else 0)
-        floor = max(self.highest, self._settings.token_floor)
+        floor = max(self.highest, self._seen, self._settings.token_floor)
         grant = SessionGrant(
             session,
             self._settings.clock,
@@ -205,7 +213,7 @@ class Bidder:
         if ledger is None:
             return None
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        newest = max(self.highest, ledger.ended.token)
+        newest = max(self.highest, self._seen, ledger.ended.token)
         base = max(ledger.record.token_base, self._settings.token_floor, min(newest - session.zxid, LARGEST_BASE))
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.

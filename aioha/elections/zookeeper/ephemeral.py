@@ -127,6 +127,7 @@ class EphemeralElection:
                 return granted
             if view is None:
                 continue  # something moved under our hands: look again at once
+            self._bidder.saw(view)
             if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.highest):
                 yield_until = None  # another leads, or has led meanwhile: we have let the others go first
             if view.node is not None or view.seat_taken or yield_until is not None:

@@ -16,7 +16,7 @@ _DONE, _MORE = b"\1", b"\0"
 _END = integer(-1) + _DONE + integer(-1)
 
 
-def written(op: int, results: list[Result]) -> bytes:
+def written(op: int, results: Sequence[Result]) -> bytes:
     """The body of the reply to a write that was carried out."""
     if op == Op.MULTI:
         return b"".join(_one_of_many(result) for result in results) + _END

@@ -1,6 +1,9 @@
 """Numbers of ZooKeeper's protocol: operations, errors, events, permissions; and a refusal, which carries an error's."""
 
-__all__ = ["Error", "Event", "Flag", "Op", "Perm", "Refusal"]
+__all__ = ["EXPIRY", "Error", "Event", "Flag", "Op", "Perm", "Refusal"]
+
+
+EXPIRY = 0  # xid of a close that nobody has asked for
 
 
 class Op:

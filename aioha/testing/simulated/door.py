@@ -3,6 +3,7 @@
 What a request means is not known here: it is handed to the server's `Front`, which answers through `reply`.
 """
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from . import acl as acls
@@ -22,6 +23,11 @@ LARGEST_FRAME = 0xFFFFF  # jute.maxbuffer
 NEWCOMERS_TIME = 10.0  # seconds that a connection may stay without a session
 EVENT_XID, EVENT_STATE, PING_XID = -1, 3, -2
 NO_PASSWORD = bytes(16)
+_LENGTH, _REQUEST, _REPLY = (
+    struct.Struct(">i"),
+    struct.Struct(">ii"),
+    struct.Struct(">iiqi"),
+)  # xid and op; length, xid, zxid and error
 
 
 class Door:
@@ -30,14 +36,14 @@ class Door:
     def __init__(self, server: "Server", end: End) -> None:
         self.session = 0
         self.timeout = 0  # ms
-        self.identities: list[acls.Identity] = [("ip", end.get_extra_info("peername")[0])]
+        self.identities: tuple[acls.Identity, ...] = (("ip", end.get_extra_info("peername")[0]),)
         self.is_open = True
         self._server = server
         self._front: Front | None = None  # of the time when it was greeted: a new one knows nothing of us
         self._end = end
         self._buffer = bytearray()
         self._greeted = False  # ConnectRequest read
-        self._heard = server.loop.time()
+        self._heard = server.loop.time_of(server.name)  # made while its client runs, whose clock is another one
         self._idle = server.later(NEWCOMERS_TIME, self._look_for_life)
 
     # ------------------------------------------------------------------ what the network tells
@@ -62,29 +68,33 @@ class Door:
             self._read()
 
     def _read(self) -> None:
-        while self.is_open and len(self._buffer) >= 4:
-            size = int.from_bytes(self._buffer[:4], "big", signed=True)
+        buffer = self._buffer
+        while self.is_open and len(buffer) >= 4:
+            (size,) = _LENGTH.unpack_from(buffer)
             if not 0 <= size <= LARGEST_FRAME:
                 self.close()
                 return
-            if len(self._buffer) < 4 + size or (self._greeted and not self.session):
+            if len(buffer) < 4 + size or (self._greeted and not self.session):
                 return
-            frame = bytes(self._buffer[4 : 4 + size])
-            del self._buffer[: 4 + size]
+            frame = bytes(buffer[4 : 4 + size])
+            del buffer[: 4 + size]
             try:
-                self._take(Reader(frame), frame)
+                self._take(frame)
             except Malformed:
                 self.close()
 
-    def _take(self, reader: Reader, frame: bytes) -> None:
+    def _take(self, frame: bytes) -> None:
         if not self._greeted:
-            self._greet(reader)
-            return
-        xid, op = reader.integer(), reader.integer()
-        if op == Op.AUTH:
-            self._authenticate(xid, reader)
-        elif self._front is not None:
-            self._front.submit(Request(self.session, xid, op, frame[8:], tuple(self.identities), None, self))
+            self._greet(Reader(frame))
+        elif len(frame) < _REQUEST.size:
+            raise Malformed("a frame without a request")
+        else:
+            xid, op = _REQUEST.unpack_from(frame)
+            body = frame[_REQUEST.size :]
+            if op == Op.AUTH:
+                self._authenticate(xid, Reader(body))
+            elif self._front is not None:
+                self._front.submit(Request(self.session, xid, op, body, self.identities, None, self))
 
     # ------------------------------------------------------------------ the session
 
@@ -127,7 +137,7 @@ class Door:
         if scheme == "digest" and credentials is not None:
             identity = acls.digest_identity(credentials)
             if identity not in self.identities:
-                self.identities.append(identity)
+                self.identities += (identity,)
             self.reply(xid, 0, Error.OK)
         elif scheme == "ip":
             self.reply(xid, 0, Error.OK)
@@ -139,7 +149,7 @@ class Door:
 
     def reply(self, xid: int, zxid: int, error: int, body: bytes = b"") -> None:
         if self.is_open:
-            self._write(integer(xid) + long(zxid) + integer(error) + body)
+            self._end.write(_REPLY.pack(_REPLY.size - 4 + len(body), xid, zxid, error) + body)
 
     def notify(self, event: int, path: str) -> None:
         if self.is_open:

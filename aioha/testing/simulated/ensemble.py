@@ -4,9 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from .codes import EXPIRY, Op
+from .disk import Disk
 from .leading import Leading
 from .network import Network
 from .server import Rules, Server
+from .tree import Txn
 
 __all__ = ["SimulatedEnsemble"]
 
@@ -29,13 +32,14 @@ class SimulatedEnsemble:
         init_limit: int = 20,
         min_session_timeout: float | None = None,
         max_session_timeout: float | None = 60.0,
+        max_client_connections: int = 0,
         seed: int = 0,
     ) -> None:
         if servers < 1:
             raise ValueError(f"{servers} servers: at least 1 is needed")
         least = 2 * tick if min_session_timeout is None else min_session_timeout
         most = 20 * tick if max_session_timeout is None else max_session_timeout
-        rules = Rules(tick, sync_limit, init_limit, least, most)
+        rules = Rules(tick, sync_limit, init_limit, least, most, max_client_connections)
         rng = random.Random(f"ensemble {seed}")
         peers: dict[int, Server] = {}
         for number in range(1, servers + 1):
@@ -45,11 +49,13 @@ class SimulatedEnsemble:
         self.journal: list[tuple[float, str]] = []
         # Called when a session's ephemeral nodes go: with its id, and whether it has expired rather than been closed.
         self.on_session_over: Callable[[int, bool], None] = lambda _session, _expired: None
+        # Called for each committed transaction, in their order, when the first server is about to apply it.
+        self.on_committed: Callable[[Txn], None] = lambda _: None
         self.servers = list(peers.values())
         config = "".join(f"server.{s.number}={s.name}:2888:3888:participant\n" for s in self.servers) + "version=0"
         for server in self.servers:
             server.note = self._noting(server)
-            server.session_over = self._session_over
+            server.committed = self._committed
             if servers > 1:
                 server.tree.configure(config.encode())
             server.start()
@@ -57,14 +63,20 @@ class SimulatedEnsemble:
     def _noting(self, server: Server) -> Callable[[str], None]:
         return lambda what: self.note(f"{server.name} {what}")
 
-    def _session_over(self, session: int, expired: bool) -> None:
-        self.note(f"session {session:#x} {'expired' if expired else 'closed'}")
-        self.on_session_over(session, expired)
+    def _committed(self, txn: Txn) -> None:
+        if txn.is_known:
+            return
+        txn.is_known = True
+        if txn.op == Op.CLOSE:
+            expired = txn.cxid == EXPIRY
+            self.note(f"session {txn.session:#x} {'expired' if expired else 'closed'}")
+            self.on_session_over(txn.session, expired)
+        self.on_committed(txn)
 
     def note(self, what: str) -> None:
         """Into the journal, and so into the fingerprint of the run."""
-        self.journal.append((self.network.loop.time(), what))
-        self.network.record("journal", what.encode())
+        self.journal.append((self.network.loop.now, what))
+        self.network.record(b"journal", what.encode())
 
     @property
     def connect_string(self) -> str:
@@ -116,10 +128,23 @@ class SimulatedEnsemble:
         """End a session at the ensemble's leader, now. False: no leader, or no such session."""
         return any(isinstance(server.role, Leading) and server.role.end_session(session) for server in self.servers)
 
+    def snapshot(self) -> list[Disk]:
+        """Copies of all data directories as they are now."""
+        return [server.snapshot() for server in self.servers]
+
+    def roll_back(self, disks: list[Disk]) -> None:
+        """Restart all servers on older data: whatever has happened since is forgotten."""
+        for server, disk in zip(self.servers, disks, strict=True):
+            server.kill()
+            server.roll_back(disk)
+        for server in self.servers:
+            server.start()
+
     async def restore(self, timeout: float = 60.0) -> None:
         """Undo all damage, and wait until all servers serve."""
         self.heal()
         for server in self.servers:
             server.thaw()
+            server.free_disk()
             server.start()
         await self.ready(timeout)

@@ -5,11 +5,12 @@ A follower that the leader cannot be heard by goes on like that for `sync_limit`
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .codes import Op
+from .disk import Difference
 from .front import Front
-from .peers import Message, wire
+from .peers import Message, handlers_of, wire
 from .requests import Request
 from .tree import Txn
 
@@ -48,7 +49,7 @@ class Following:
         line = self._wire = wire(server.network, server.host, server.peer(self._leader).host)
         line.receive, line.lost = self._take, self._lost
         line.introduce(server.peer(self._leader).meet)
-        line.send("FOLLOWERINFO", server.number, server.accepted_epoch)
+        line.send("FOLLOWERINFO", server.number, server.disk.accepted_epoch)
 
     def stop(self) -> None:
         self._stopped = True
@@ -86,7 +87,7 @@ class Following:
     def _take(self, message: Message) -> None:
         if not self._stopped:
             self._heard, self._met = self._server.loop.time(), True
-            getattr(self, f"_on_{message[0].lower()}")(*message[1:])
+            HANDLERS[message[0]](self, *message[1:])
 
     def _lost(self) -> None:
         if self._stopped:
@@ -105,35 +106,31 @@ class Following:
 
     def _on_leaderinfo(self, epoch: int) -> None:
         server = self._server
-        if epoch < server.accepted_epoch:
+        if epoch < server.disk.accepted_epoch:
             server.look()
             return
-        server.accepted_epoch = epoch
-        self._wire.send("ACKEPOCH", server.current_epoch, server.newest)
+        server.disk.accepted_epoch = epoch
+        self._wire.send("ACKEPOCH", server.disk.current_epoch, server.disk.newest, server.disk.applied)
 
-    def _on_diff(self, keep_to: int, snapshot: Any, txns: list[Txn], commit_to: int) -> None:
-        server = self._server
-        if snapshot is not None:
-            server.restore(snapshot)
-        server.truncate(keep_to)
-        server.log.extend(txn for txn in txns if txn.zxid > server.tree.zxid)
-        self._commit_to = commit_to
+    def _on_diff(self, difference: Difference) -> None:
+        self._server.disk.bring_up_to_date(difference)
+        self._commit_to = difference.commit_to
 
     def _on_newleader(self, epoch: int) -> None:
-        self._server.current_epoch = epoch
+        self._server.disk.current_epoch = epoch
         self._wire.send("ACK", epoch << 32)
 
     def _on_uptodate(self) -> None:
         server = self._server
-        while server.log and server.log[0].zxid <= self._commit_to:
+        while server.disk.log and server.disk.log[0].zxid <= self._commit_to:
             server.apply_next(None)
         self.front = server.open_front(self)
         self._look.cancel()
         self._look = server.later(self._patience, self._look_for_life)
 
     def _on_proposal(self, txn: Txn) -> None:
-        self._server.log.append(txn)
-        self._wire.send("ACK", txn.zxid)
+        if self._server.write(txn):
+            self._wire.send("ACK", txn.zxid)
 
     def _on_commit(self, zxid: int) -> None:
         if self.front is None:
@@ -158,3 +155,6 @@ class Following:
     def _on_ping(self) -> None:
         touches, self._touches = self._touches, {}
         self._wire.send("PING", touches)
+
+
+HANDLERS = handlers_of(Following)

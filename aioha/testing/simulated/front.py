@@ -87,14 +87,20 @@ class Front:
             door.reply(request.cxid, UNANSWERED_ZXID, Error.UNIMPLEMENTED)
             door.close()
             return
-        line = self._lines.setdefault(request.session, deque())
-        line.append(request)
+        line = self._lines.get(request.session)
         if request.op in Op.WRITES or request.op == Op.SYNC:
+            if line is None:
+                line = self._lines[request.session] = deque()
+            line.append(request)
             self._role.forward(request)
+            self._answer(request.session)
         else:
             self._role.look_at(request)
             request.is_done = True
-        self._answer(request.session)
+            if line is None:
+                self._answer_one(request)
+            else:
+                line.append(request)
 
     def committed(self, txn: Txn) -> None:
         """The ensemble has agreed: carry it out, tell the watchers, and answer if it was asked here."""

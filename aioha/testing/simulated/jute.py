@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["Malformed", "Reader", "buffer", "integer", "long", "text", "texts"]
 
@@ -30,11 +30,22 @@ class Reader:
             raise Malformed(f"{size} bytes expected, {len(self._data) - start} there")
         return self._data[start : self._at]
 
+    def unpack(self, form: struct.Struct) -> tuple[Any, ...]:
+        """Several numbers in one go."""
+        start, self._at = self._at, self._at + form.size
+        if self._at > len(self._data):
+            raise Malformed(f"{form.size} bytes expected, {len(self._data) - start} there")
+        return form.unpack_from(self._data, start)
+
     def integer(self) -> int:
-        return int(_INT.unpack(self._take(4))[0])
+        number: int
+        (number,) = self.unpack(_INT)
+        return number
 
     def long(self) -> int:
-        return int(_LONG.unpack(self._take(8))[0])
+        number: int
+        (number,) = self.unpack(_LONG)
+        return number
 
     def boolean(self) -> bool:
         return self._take(1) != b"\0"

@@ -7,7 +7,7 @@ once a tick only; until then a leader that everybody has left answers its own cl
 
 from typing import TYPE_CHECKING
 
-from .codes import Op, Refusal
+from .codes import EXPIRY, Op, Refusal
 from .front import Front
 from .learners import Learner
 from .peers import Wire
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Leading"]
 
-EXPIRY = 0  # xid of a close that nobody has asked for
-
 
 class Leading:
     """See the head of this file."""
@@ -34,11 +32,11 @@ class Leading:
         self.ticks = 0
         self._half = False
         self._learners: dict[Learner, None] = {}
-        self._epochs = {server.number: server.accepted_epoch}
+        self._epochs = {server.number: server.disk.accepted_epoch}
         self._agreed = {server.number}  # who has acknowledged NEWLEADER
         self._proposals: dict[int, set[int]] = {}  # zxid -> who has logged it; oldest first
         self._syncs: dict[int, list[Learner]] = {}  # to be answered behind that zxid
-        self._newest = server.newest
+        self._newest = server.disk.newest
         self._gather = server.later(server.rules.tick * server.rules.init_limit, self._gathered)
         self._ping = self._gather
 
@@ -75,20 +73,20 @@ class Leading:
             return
         self._epochs[learner.number] = accepted
         if len(self._epochs) >= self.server.quorum:
-            self.epoch = self.server.accepted_epoch = max(self._epochs.values()) + 1
+            self.epoch = self.server.disk.accepted_epoch = max(self._epochs.values()) + 1
             for each in self._learners:
                 if each.number in self._epochs:
                     each.wire.send("LEADERINFO", self.epoch)
 
-    def bring_up_to_date(self, learner: Learner, epoch: int, newest: int) -> None:
+    def bring_up_to_date(self, learner: Learner, epoch: int, newest: int, applied: int) -> None:
         """Send what the learner lacks, and all that follows from now on."""
         server = self.server
-        if (epoch, newest) > (server.current_epoch, server.newest) and self.front is None:
+        if (epoch, newest) > (server.disk.current_epoch, server.disk.newest) and self.front is None:
             server.look()  # it has seen more than we have: somebody else must lead
             return
-        learner.wire.send("DIFF", *server.difference(newest, committed_only=self.front is not None))
+        learner.wire.send("DIFF", server.disk.difference(newest, applied, committed_only=self.front is not None))
         learner.is_forwarded = True
-        for txn in server.log if self.front is not None else ():
+        for txn in server.disk.log if self.front is not None else ():
             learner.wire.send("PROPOSAL", txn)
         learner.wire.send("NEWLEADER", self.epoch)
 
@@ -111,10 +109,10 @@ class Leading:
     def _serve(self) -> None:
         server = self.server
         self._gather.cancel()
-        while server.log:
+        while server.disk.log:
             server.apply_next(None)
         if server.quorum > 1:
-            server.current_epoch = self.epoch
+            server.disk.current_epoch = self.epoch
             server.tree.zxid = self.epoch << 32
         self._newest = server.tree.zxid
         self.sessions = SessionTable(server.loop, server.host.context, server.rules.tick, server.bucket_phase, self._expired)
@@ -130,8 +128,7 @@ class Leading:
     def propose(self, request: Request) -> None:
         self._newest += 1
         txn = self._preparer.prepare(request, self._newest, self.server.wall)
-        self.server.log.append(txn)
-        self._proposals[txn.zxid] = {self.server.number}
+        self._proposals[txn.zxid] = {self.server.number} if self.server.write(txn) else set()
         for learner in self._learners:
             if learner.is_forwarded:
                 learner.wire.send("PROPOSAL", txn)
@@ -147,10 +144,9 @@ class Leading:
             for learner in self._learners:
                 if learner.is_forwarded:
                     learner.wire.send("COMMIT", zxid)
-            txn = self.server.log[0]
+            txn = self.server.disk.log[0]
             if txn.op == Op.CLOSE:
                 self.sessions.remove(txn.session)
-                self.server.session_over(txn.session, txn.cxid == EXPIRY)
             self._preparer.applied(zxid)
             self.server.apply_next(self.front)
             for learner in self._syncs.pop(zxid, ()):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .codes import Op
-from .peers import Message, Wire
+from .peers import Message, Wire, handlers_of
 from .requests import Request
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ class Learner:
     def _take(self, message: Message) -> None:
         if self._leading.server.role is self._leading:
             self._heard_of()
-            getattr(self, f"_on_{message[0].lower()}")(*message[1:])
+            HANDLERS[message[0]](self, *message[1:])
 
     def _on_followerinfo(self, number: int, accepted_epoch: int) -> None:
         self.number = number
         self._leading.propose_epoch(self, accepted_epoch)
 
-    def _on_ackepoch(self, epoch: int, newest: int) -> None:
-        self._leading.bring_up_to_date(self, epoch, newest)
+    def _on_ackepoch(self, epoch: int, newest: int, applied: int) -> None:
+        self._leading.bring_up_to_date(self, epoch, newest, applied)
 
     def _on_ack(self, zxid: int) -> None:
         self._leading.acknowledged(self, zxid)
@@ -77,3 +77,6 @@ class Learner:
     def _on_ping(self, touches: dict[int, int]) -> None:
         for session, timeout in touches.items():
             self._leading.touch(session, timeout)
+
+
+HANDLERS = handlers_of(Learner)

@@ -8,9 +8,12 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from heapq import heappush
 from typing import Any
 
+from .handles import Post
 from .loop import VirtualLoop
+from .tampering import Tampering
 
 __all__ = ["Link", "Pipe", "Weather"]
 
@@ -31,9 +34,8 @@ class Weather:
         self.loss = loss
 
     def delay(self, rng: random.Random) -> float:
+        """Of the next thing that is sent, with all that may happen to it."""
         delay = self.latency + self.jitter * rng.random()
-        if not self.spikes and not self.loss:
-            return delay
         if rng.random() < self.spikes:
             delay += self.spike * rng.random()
         wait = RETRANSMISSION
@@ -50,8 +52,10 @@ class Link:
         self.target = target
         self.weather = weather
         self.silent_since: float | None = None
+        self.tampering: Tampering | None = None
         self._loop = loop
         self._rng = rng
+        self._random = rng.random
         self._waiting: dict[Pipe, None] = {}  # in the order in which they began to wait
 
     @property
@@ -60,19 +64,29 @@ class Link:
 
     def silence(self) -> None:
         if self.silent_since is None:
-            self.silent_since = self._loop.time()
+            self.silent_since = self._loop.now
+
+    def tamper(self) -> Tampering:
+        """What is done to clients' frames on it; made when it is first asked for."""
+        if self.tampering is None:
+            self.tampering = Tampering()
+        return self.tampering
 
     def heal(self) -> None:
+        self.tampering = None
         since, self.silent_since = self.silent_since, None
         if since is None:
             return
-        longest = min(self._loop.time() - since, LONGEST_RETRANSMISSION)
+        longest = min(self._loop.now - since, LONGEST_RETRANSMISSION)
         waiting, self._waiting = self._waiting, {}
         for pipe in waiting:
             pipe.resume(self._rng.random() * longest)
 
     def delay(self) -> float:
-        return self.weather.delay(self._rng)
+        weather = self.weather
+        if not (weather.spikes or weather.loss):
+            return weather.latency + weather.jitter * self._random()
+        return weather.delay(self._rng)
 
     def wait(self, pipe: "Pipe") -> None:
         self._waiting[pipe] = None
@@ -81,30 +95,38 @@ class Link:
 class Pipe:
     """One direction of one stream: everything arrives in order, in its receiver's context."""
 
-    __slots__ = ("_context", "_held", "_last", "_link", "_loop")
+    __slots__ = ("_context", "_held", "_last", "_loop", "link")
 
     def __init__(self, loop: VirtualLoop, link: Link, receiver: Context) -> None:
         self._loop = loop
-        self._link = link
+        self.link = link
         self._context = receiver
         self._last = 0.0
         self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def send(self, deliver: Callable[..., None], *args: Any) -> None:
-        arrival = self._loop.time() + self._link.delay()
+        loop = self._loop
+        arrival = loop.now + self.link.delay()
         if arrival > self._last:
             self._last = arrival
-        self._loop.post(self._last, self._context, self._arrive, deliver, args)
+        loop.number = number = loop.number + 1
+        heappush(loop.timers, (self._last, number, Post(self._context, self._arrive, (deliver, args))))  # as `loop.post`
+
+    def send_in_pieces(self, deliver: Callable[[bytes], None], data: bytes, size: int, pause: float) -> None:
+        """Behind what is under way, so that they make a slow link."""
+        for start in range(0, len(data), size):
+            self._last += pause
+            self.send(deliver, data[start : start + size])
 
     def resume(self, late: float) -> None:
         """The link has healed."""
-        self._last = max(self._last, self._loop.time() + self._link.delay() + late)
-        self._loop.post(self._last, self._context, self._release)
+        self._last = max(self._last, self._loop.now + self.link.delay() + late)
+        self._loop.post(self._last, self._context, self._release, ())
 
     def _arrive(self, deliver: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if self._link.silent_since is not None:
+        if self.link.silent_since is not None:
             if not self._held:
-                self._link.wait(self)
+                self.link.wait(self)
             self._held.append((deliver, args))
         elif self._held:  # behind what waits
             self._held.append((deliver, args))
@@ -112,8 +134,8 @@ class Pipe:
             deliver(*args)
 
     def _release(self) -> None:
-        while self._held and not self._link.is_silent:
+        while self._held and not self.link.is_silent:
             deliver, args = self._held.popleft()
             deliver(*args)
         if self._held:
-            self._link.wait(self)
+            self.link.wait(self)

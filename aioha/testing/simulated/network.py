@@ -4,7 +4,6 @@ A host is an actor of the loop, with an address; every pair of hosts has two one
 first used. What a stream is, is `streams`'; what a link does to it, `links`'.
 """
 
-import asyncio
 import hashlib
 import random
 import struct
@@ -13,9 +12,12 @@ from contextlib import contextmanager
 from contextvars import Context
 from typing import Any
 
+from . import tampering
+from .handles import ACTOR, Handle
 from .links import Link, Weather
-from .loop import ACTOR, VirtualLoop
-from .streams import End, joined
+from .loop import VirtualLoop
+from .streams import End, joined, reset_by_peer
+from .tampering import Operation
 
 __all__ = ["Host", "Network"]
 
@@ -30,10 +32,17 @@ class Host:
     def __init__(self, name: str, address: str) -> None:
         self.name = name
         self.address = address
-        self.context = Context()
-        self.context.run(ACTOR.set, name)
+        self.processes = 0
+        self.boot()
         self.listen: Callable[[End], Any] | None = None
         self.ends: dict[End, None] = {}  # open streams, in the order in which they were made
+
+    def boot(self) -> None:
+        """What runs on it from now on is another actor than what ran on it before. `actor`: its name in the loop."""
+        self.processes += 1
+        self.actor = self.name if self.processes == 1 else f"{self.name}, process {self.processes}"
+        self.context = Context()
+        self.context.run(ACTOR.set, self.actor)
         self.dead = False
 
 
@@ -44,8 +53,9 @@ class Network:
         self.loop = loop
         self.weather = weather or Weather()
         self._rng = random.Random(f"network {seed}")
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, Host] = {}  # by name, address and actor
         self._links: dict[tuple[str, str], Link] = {}
+        self._number = 0
         self._digest = hashlib.blake2b(digest_size=16)
         loop.connect = self._connect
         loop.resolve = lambda name: self.host(name).address
@@ -55,8 +65,8 @@ class Network:
     def host(self, name: str) -> Host:
         """By name or address; made if there is none of that name."""
         if name not in self._hosts:
-            number = len(self._hosts) // 2 + 1
-            host = Host(name, f"10.0.{number // 250}.{number % 250 + 1}")
+            self._number += 1
+            host = Host(name, f"10.0.{self._number // 250}.{self._number % 250 + 1}")
             self._hosts[name] = self._hosts[host.address] = host
         return self._hosts[name]
 
@@ -64,7 +74,7 @@ class Network:
     def on(self, name: str) -> Generator[Host]:
         """What is started in this block, tasks above all, runs on that host."""
         host = self.host(name)
-        token = ACTOR.set(host.name)
+        token = ACTOR.set(host.actor)
         try:
             yield host
         finally:
@@ -89,7 +99,9 @@ class Network:
         self.silence(b, a)
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
-        """Undo silence: between two hosts, of one with all, or everywhere."""
+        """Between two hosts, of one with all, or everywhere: undo silence and `fragment`, and call off the drops and cuts
+        that still wait for their frame.
+        """
         asked = {self.host(name).name for name in (a, b) if name is not None}
         for link in list(self._links.values()):
             if asked <= {link.source, link.target}:
@@ -100,20 +112,74 @@ class Network:
         names = {self.host(a).name, self.host(b).name}
         for end in list(self.host(a).ends):
             if {end.host.name, end.peer.host.name} == names:
-                end.broken(ConnectionResetError(104, "Connection reset by peer"))
-                end.peer.broken(ConnectionResetError(104, "Connection reset by peer"))
+                end.broken(reset_by_peer())
+                end.peer.broken(reset_by_peer())
+
+    def drop_reply(self, client: str, server: str, operation: Operation, containing: bytes = b"") -> None:
+        """The client's next request of that op code is done, but its reply is lost, and the connection with it.
+
+        operation: an op code, or a predicate. containing: bytes that the request must have in it, a path for example.
+        """
+        replies = self.link(server, client).tamper()
+        self.link(client, server).tamper().traps.append(tampering.drop_reply(operation, containing, replies))
+
+    def drop_request(self, client: str, server: str, operation: Operation, containing: bytes = b"") -> None:
+        """The client's next request of that op code is lost, and the connection with it."""
+        self.link(client, server).tamper().traps.append(tampering.drop_request(operation, containing))
+
+    def truncate(self, source: str, target: str, size: int) -> None:
+        """Only so many bytes of the next request or reply on that way arrive, then the end of the stream."""
+        self.link(source, target).tamper().traps.append(tampering.truncate(size))
+
+    def fragment(self, source: str, target: str, size: int = 1, pause: float = 0.001) -> None:
+        """Streams arrive in pieces, so many seconds apart; also a slow link: `fragment(a, b, 32, 0.1)` is 320 B/s."""
+        self.link(source, target).tamper().pieces = size, pause
 
     def freeze(self, name: str) -> None:
         """SIGSTOP to all that runs on the host: its streams stay open and are silent."""
-        self.loop.freeze(self.host(name).name)
+        self.loop.freeze(self.host(name).actor)
+
+    def suspend(self, name: str) -> None:
+        """To RAM: as frozen, nobody can connect, and its timers will be late by as much; one of its clocks goes on."""
+        self.loop.suspend(self.host(name).actor)
 
     def thaw(self, name: str) -> None:
-        self.loop.thaw(self.host(name).name)
+        """Undo `freeze` or `suspend`."""
+        self.loop.thaw(self.host(name).actor)
+
+    def is_frozen(self, name: str) -> bool:
+        """Or suspended, or dead."""
+        return self.loop.is_frozen(self.host(name).actor)
+
+    def set_rate(self, name: str, rate: float) -> None:
+        """From now on the host's clocks and timers run so many times as fast as true time."""
+        self.loop.set_clock(self.host(name).actor, rate=rate)
+
+    def boottime(self, name: str) -> float:
+        """What the host's clock shows that counts suspend."""
+        clock = self.loop.clocks.get(self.host(name).actor)
+        return self.loop.now if clock is None else clock.boottime(self.loop.now)
+
+    def true_time(self, name: str, boottime: float) -> float:
+        """When that clock has shown, or will show, so much."""
+        clock = self.loop.clocks.get(self.host(name).actor)
+        return boottime if clock is None else clock.when_boottime(boottime)
+
+    def revive(self, name: str) -> None:
+        """A crashed host is up again, and runs nothing: what ran on it before remains dead."""
+        host = self.host(name)
+        if host.dead:
+            before = host.actor
+            host.boot()
+            self._hosts[host.actor] = host
+            if before in self.loop.clocks:
+                self.loop.clocks[host.actor] = self.loop.clocks[before]
 
     def crash(self, name: str) -> None:
         """All that runs on the host is gone; its kernel closes its streams, and nothing it still tries gets out."""
         host = self.host(name)
         host.dead = True
+        self.loop.resume(host.actor)  # there is no power that keeps it asleep
         self.freeze(name)
         self.close_streams(host)
 
@@ -123,9 +189,9 @@ class Network:
 
     # ------------------------------------------------------------------ what has happened
 
-    def record(self, who: str, what: bytes) -> None:
+    def record(self, who: bytes, what: bytes) -> None:
         """Goes into the fingerprint of the run."""
-        self._digest.update(_TIME.pack(self.loop.time()) + who.encode() + what)
+        self._digest.update(_TIME.pack(self.loop.now) + who + what)
 
     @property
     def fingerprint(self) -> str:
@@ -141,7 +207,12 @@ class Network:
         answered = self.loop.create_future()
 
         def syn() -> None:
-            if not there.is_silent and not back.is_silent and not answered.done():
+            if (
+                not there.is_silent
+                and not back.is_silent
+                and not answered.done()
+                and not self.loop.is_suspended(other.actor)
+            ):
                 self.loop.call_later(there.delay() + back.delay(), answer)
 
         def answer() -> None:
@@ -152,12 +223,12 @@ class Network:
             if not answered.done():
                 answered.set_exception(TimeoutError(110, "Connect call timed out"))
 
-        when, timers = self.loop.time(), list[asyncio.TimerHandle]()
+        when, timers = self.loop.now, list[Handle]()
         syn()
         for pause in SYN_REPEATED:
             when += pause
             timers.append(self.loop.call_at(when, syn, context=Context()))
-        timers.append(self.loop.call_at(self.loop.time() + GIVEN_UP, give_up))
+        timers.append(self.loop.call_later(GIVEN_UP, give_up))
         try:
             await answered
         finally:

@@ -1,8 +1,13 @@
 """Which paths ZooKeeper's servers take, and which they refuse as BADARGUMENTS."""
 
+import re
+
 from .codes import Error, Refusal
 
 __all__ = ["check_path", "is_special", "parent_for_create"]
+
+_WRONG = frozenset(("", ".", ".."))
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 
 
 def parent_for_create(path: str) -> str:
@@ -22,10 +27,5 @@ def check_path(path: str) -> None:
     if path == "/":
         return
     parts = path.split("/")
-    if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]) or any(map(_is_odd, path)):
+    if parts[0] or len(parts) < 2 or not _WRONG.isdisjoint(parts[1:]) or _ODD.search(path):
         raise Refusal(Error.BAD_ARGUMENTS)
-
-
-def _is_odd(character: str) -> bool:
-    code = ord(character)
-    return code <= 0x1F or 0x7F <= code <= 0x9F or 0xD800 <= code <= 0xF8FF or 0xFFF0 <= code <= 0xFFFF

@@ -10,7 +10,7 @@ from typing import Any
 from .links import Pipe
 from .network import Host, Network
 
-__all__ = ["Message", "Wire", "wire"]
+__all__ = ["Message", "Wire", "handlers_of", "wire"]
 
 Message = tuple[Any, ...]
 
@@ -55,6 +55,11 @@ def wire(network: Network, own: Host, far: Host) -> Wire:
     near, other = Wire(network, own, far), Wire(network, far, own)
     near.peer, other.peer = other, near
     return near
+
+
+def handlers_of(role: type) -> dict[str, Callable[..., None]]:
+    """Which methods of a class get which messages: `_on_ack` gets ("ACK", ...)."""
+    return {name.removeprefix("_on_").upper(): method for name, method in vars(role).items() if name.startswith("_on_")}
 
 
 def _ignored(message: Message) -> None:

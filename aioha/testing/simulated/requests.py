@@ -1,12 +1,15 @@
 """Requests as a server keeps them while they are under way, and how their bodies are read."""
 
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .acl import Entry, Identity, entry
 from .codes import Op
 from .jute import Malformed, Reader
+
+_PART = struct.Struct(">i?i")  # in front of each operation of a multi
 
 __all__ = ["Create", "Request", "Versioned", "read_create", "read_multi", "read_versioned"]
 
@@ -23,7 +26,7 @@ class Request:
     owner: object = None
     connection: Any = None
     error: int = 0  # found before it was carried out
-    results: list[Any] = field(default_factory=list[Any])
+    results: Sequence[Any] = ()
     is_done: bool = False  # committed, for what has to be
 
 
@@ -61,7 +64,7 @@ def read_versioned(op: int, reader: Reader) -> Versioned:
 def read_multi(reader: Reader) -> list[Create | Versioned]:
     operations: list[Create | Versioned] = []
     while True:
-        op, is_end, _ = reader.integer(), reader.boolean(), reader.integer()
+        op, is_end, _ = reader.unpack(_PART)
         if is_end:
             return operations
         if op in (Op.CREATE, Op.CREATE2):

@@ -4,17 +4,16 @@ Its part is `Looking`, `Following` or `Leading`, one after another; while it ser
 runs as an actor of its own, so that it can be frozen.
 """
 
-import asyncio
-import itertools
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .disk import Disk
 from .door import Door
 from .following import Following
 from .front import Front, Role
+from .handles import Handle
 from .leading import Leading
 from .links import Pipe
 from .looking import Looking, Vote
@@ -29,18 +28,18 @@ __all__ = ["CLIENT_PORT", "Rules", "Server"]
 CLIENT_PORT = 2181
 WALL_CLOCK = 1_700_000_000.0  # seconds; what it shows when virtual time is 0
 BOOT = 0.3, 0.7  # seconds from a process's start until it looks for a leader
-MOST_HISTORY = 500  # transactions kept for followers that come back; who lacks more gets everything anew
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What all servers of an ensemble have in common. Seconds; the limits in ticks."""
+    """What all servers of an ensemble have in common. Seconds; the limits in ticks; connections from one address, 0: any."""
 
     tick: float
     sync_limit: int
     init_limit: int
     min_session_timeout: float
     max_session_timeout: float
+    max_client_connections: int = 0
 
 
 class Server:
@@ -55,22 +54,20 @@ class Server:
         self.rules = rules
         self.bucket_phase = rng.random() * rules.tick
         self.note: Callable[[str], None] = lambda _: None
-        self.session_over: Callable[[int, bool], None] = lambda _session, _expired: None
+        self.committed: Callable[[Txn], None] = lambda _: None
         # What a disk keeps:
-        self.tree = Tree()
-        self.log: deque[Txn] = deque()  # written down, and not known to be committed
-        self.history: deque[Txn] = deque(maxlen=MOST_HISTORY)  # the newest that were applied
-        self.floor = 0  # zxid in front of `history`
-        self.accepted_epoch = self.current_epoch = 0
+        self.disk = Disk()
+        self._full: Disk | None = None  # what is left on a full disk when its process ends
         # What a process keeps:
         self.alive = False
+        self._choking = False  # it has found its disk full
         self.round = 0
         self.role: Looking | Following | Leading | None = None
         self._decided: tuple[int, Vote] = (0, (0, 0, 0))
         self._peers = peers
         self._rng = rng
         self._votes: dict[int, Pipe] = {}
-        self._boot: asyncio.TimerHandle | None = None
+        self._boot: Handle | None = None
 
     def __repr__(self) -> str:
         return f"<Server {self.number} {self.address} {self.mode() or ('alive' if self.alive else 'down')}>"
@@ -78,6 +75,15 @@ class Server:
     @property
     def address(self) -> str:
         return f"{self.name}:{CLIENT_PORT}"
+
+    @property
+    def tree(self) -> Tree:
+        return self.disk.tree
+
+    @property
+    def current_epoch(self) -> int:
+        """Of the last leader that it has followed, or been."""
+        return self.disk.current_epoch
 
     @property
     def front(self) -> Front | None:
@@ -113,7 +119,10 @@ class Server:
             role.stop()
         self.network.close_streams(self.host)
         self.round = 0
-        self.loop.discard(self.host.name)
+        self.loop.discard(self.host.actor)
+        self._choking = False
+        if self._full is not None:
+            self.disk = self._full.copy()
 
     def restart(self) -> None:
         self.kill()
@@ -122,13 +131,45 @@ class Server:
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and are silent; the kernel still accepts new ones."""
         self.note("frozen")
-        self.loop.freeze(self.host.name)
+        self.loop.freeze(self.host.actor)
 
     def thaw(self) -> None:
         """SIGCONT."""
-        if self.loop.is_frozen(self.host.name):
+        if self.loop.is_frozen(self.host.actor):
             self.note("thawed")
-            self.loop.thaw(self.host.name)
+            self.loop.thaw(self.host.actor)
+
+    def snapshot(self) -> Disk:
+        """A copy of its data directory as it is now, for `roll_back`."""
+        return self.disk.copy()
+
+    def roll_back(self, disk: Disk) -> None:
+        """Put a copy of its data directory back, older than what it has. Only while it is down."""
+        if self.alive:
+            raise RuntimeError(f"{self.name} runs: nobody could replace its data")
+        self.note("has older data")
+        self.disk = disk.copy()
+        if self._full is not None:
+            self._full = disk.copy()
+
+    def restore(self, tree: Tree) -> None:
+        """Put back a tree alone, of the same epochs. Only while it is down."""
+        self.roll_back(
+            Disk(tree, floor=tree.zxid, accepted_epoch=self.disk.accepted_epoch, current_epoch=self.current_epoch)
+        )
+
+    def fill_disk(self) -> None:
+        """From now on its disk takes nothing: the process ends at its first write, and as soon as it is to lead or to
+        follow, because both begin with one. See `free_disk`.
+        """
+        self.note("has a full disk")
+        self._full = self.disk.copy()
+
+    def free_disk(self) -> None:
+        """There is room again. A process that has ended must be started."""
+        if self._full is not None:
+            self.note("has room on its disk")
+            self._full = None
 
     # ------------------------------------------------------------------ for its parts
 
@@ -143,12 +184,12 @@ class Server:
     @property
     def wall(self) -> int:
         """ms"""
-        return round((WALL_CLOCK + self.loop.time()) * 1000)
+        return round((WALL_CLOCK + self.loop.now) * 1000)
 
     def peer(self, number: int) -> "Server":
         return self._peers[number]
 
-    def later(self, delay: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+    def later(self, delay: float, callback: Callable[..., None], *args: Any) -> Handle:
         return self.loop.call_later(delay, callback, *args, context=self.host.context)
 
     def clamp(self, asked: int) -> int:
@@ -166,10 +207,10 @@ class Server:
 
     def _begin(self) -> None:
         self.host.listen = self._accept
-        if len(self._peers) == 1:
-            self._play(Leading(self))
-        else:
+        if len(self._peers) > 1:
             self.look()
+        elif self._has_room():
+            self._play(Leading(self))
 
     def look(self) -> None:
         """There is no leader any more, as far as we know."""
@@ -177,7 +218,8 @@ class Server:
 
     def decide(self, vote: Vote) -> None:
         self._decided = (self.round, vote)
-        self._play(Leading(self) if vote[2] == self.number else Following(self, vote[2]))
+        if self._has_room():  # a leader takes a snapshot, a follower writes its epoch down
+            self._play(Leading(self) if vote[2] == self.number else Following(self, vote[2]))
 
     def _play(self, role: Looking | Following | Leading) -> None:
         before, self.role = self.role, role
@@ -196,7 +238,7 @@ class Server:
 
     @property
     def vote(self) -> Vote:
-        return self.current_epoch, self.newest, self.number
+        return self.disk.current_epoch, self.disk.newest, self.number
 
     def tell(self, number: int, mode: str | None, round_: int, vote: Vote) -> None:
         other = self._peers[number]
@@ -212,42 +254,40 @@ class Server:
 
     # ------------------------------------------------------------------ data
 
-    @property
-    def newest(self) -> int:
-        """zxid of the newest transaction written down."""
-        return self.log[-1].zxid if self.log else self.tree.zxid
+    def write(self, txn: Txn) -> bool:
+        """Down in the log. False: there is no room, and the process will not last."""
+        self.disk.log.append(txn)
+        return self._has_room()
 
     def apply_next(self, front: Front | None) -> Txn:
         """The oldest transaction in the log is committed."""
-        txn = self.log.popleft()
-        if len(self.history) == MOST_HISTORY:
-            self.floor = self.history[0].zxid
-        self.history.append(txn)
+        txn = self.disk.next_committed()
+        self.committed(txn)
         if front is not None:
             front.committed(txn)
         else:
-            self.tree.apply(txn)
+            self.disk.tree.apply(txn)
         return txn
 
-    def difference(self, newest: int, *, committed_only: bool) -> tuple[int, Tree | None, list[Txn], int]:
-        """For a follower whose newest zxid that is: up to where it agrees with us, what it lacks, how far to apply."""
-        known = [*self.history, *(() if committed_only else self.log)]
-        commit_to = known[-1].zxid if known else self.tree.zxid
-        if newest < self.floor:
-            pending = [] if committed_only else list(self.log)
-            return self.tree.zxid, self.tree.copy(), pending, commit_to
-        keep_to = max((txn.zxid for txn in known if txn.zxid <= newest), default=self.floor)
-        return keep_to, None, list(itertools.dropwhile(lambda txn: txn.zxid <= keep_to, known)), commit_to
+    def _has_room(self) -> bool:
+        if self._full is None:
+            return True
+        if not self._choking:
+            self._choking = True
+            # What leads alone ends at once, what follows with the next packet, what leads others when it looks at itself.
+            self.later(self.rules.tick / 2 if self.mode() == "leader" else 0, self._choke)
+        return False
 
-    def restore(self, snapshot: Tree) -> None:
-        self.tree = snapshot
-        self.log.clear()
-        self.history.clear()
-        self.floor = snapshot.zxid
+    def _choke(self) -> None:
+        if self.alive and self._choking:
+            self.note("finds no space left on its disk")
+            self.kill()
 
-    def truncate(self, keep_to: int) -> None:
-        while self.log and self.log[-1].zxid > keep_to:
-            self.log.pop()
+    # ------------------------------------------------------------------ clients
 
     def _accept(self, end: End) -> Door:
-        return Door(self, end)
+        door = Door(self, end)
+        most, same = self.rules.max_client_connections, sum(each.far is end.far for each in self.host.ends)
+        if most and same > most:
+            self.loop.call_soon(end.reset, context=self.host.context)
+        return door

@@ -31,8 +31,13 @@ class Simulation:
         self.network = Network(loop, seed, weather)
 
     def clock(self) -> float:
-        """Virtual time, for `Elector(clock=...)`."""
-        return self.loop.time()
+        """True virtual time, for `Elector(clock=...)` where hosts have no clocks of their own."""
+        return self.loop.now
+
+    def clock_of(self, host: str) -> Callable[[], float]:
+        """The host's clock that counts suspend, for `Elector(clock=...)`: see `Network.suspend` and `set_rate`."""
+        loop, actor = self.loop, self.network.host(host).actor
+        return lambda: loop.clocks[actor].boottime(loop.now) if loop.clocks and actor in loop.clocks else loop.now
 
     async def ensemble(self, servers: int = 1, **options: Any) -> SimulatedEnsemble:
         """A new one that serves; see `SimulatedEnsemble`."""
@@ -79,7 +84,7 @@ async def _awaiting(main: Callable[[Simulation], Awaitable[T]], simulation: Simu
 
 async def _cleared(loop: VirtualLoop) -> None:
     """Thaw everybody, cancel what still runs, and wait until it has ended."""
-    for actor in loop.frozen:
+    for actor in list(loop.frozen):
         loop.thaw(actor)
     left = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for task in left:

@@ -10,7 +10,7 @@ from .links import Pipe
 if TYPE_CHECKING:
     from .network import Host, Network
 
-__all__ = ["End", "joined"]
+__all__ = ["End", "joined", "reset_by_peer"]
 
 
 class End(asyncio.Transport):
@@ -24,8 +24,8 @@ class End(asyncio.Transport):
         self._network = network
         self._context = context
         self._address = address
-        self._far = far
-        self._name = f"{host.name}<{far.name} "
+        self.far = far
+        self._name = f"{host.name}<{far.name} ".encode()
         self._protocol: Any = None
         self._out: Pipe | None = None
         self._closed = False
@@ -36,13 +36,18 @@ class End(asyncio.Transport):
     def join(self, peer: "End", protocol: Any) -> None:
         self.peer = peer
         self._protocol = protocol
-        self._out = Pipe(self._network.loop, self._network.link(self.host.name, self._far.name), peer._context)  # noqa: SLF001 - our own
+        self._out = Pipe(self._network.loop, self._network.link(self.host.name, self.far.name), peer._context)  # noqa: SLF001 - our own
 
     # ------------------------------------------------------------------ asyncio.Transport
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._closed and self._out is not None and data:
-            self._out.send(self.peer.take, bytes(data))
+        out = self._out
+        if self._closed or out is None or not data:
+            return
+        if out.link.tampering is None:
+            out.send(self.peer.take, bytes(data))
+        else:
+            out.link.tampering.pass_on(self, bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
@@ -56,6 +61,22 @@ class End(asyncio.Transport):
         if self._out is not None:
             self._out.send(self.peer.take_end)
         self._end(None)
+
+    def send(self, data: bytes) -> None:
+        """`write`, once the link's tampering has let it pass."""
+        assert self._out is not None
+        tampering = self._out.link.tampering
+        if tampering is None or tampering.pieces is None:
+            self._out.send(self.peer.take, data)
+        else:
+            self._out.send_in_pieces(self.peer.take, data, *tampering.pieces)
+
+    def reset(self) -> None:
+        """RST: the stream is gone, here at once, there when that arrives."""
+        if self._closed or self._out is None:
+            return
+        self._out.send(self.peer.broken, reset_by_peer())
+        self._end(reset_by_peer())
 
     def is_closing(self) -> bool:
         return self._closed
@@ -121,6 +142,10 @@ class End(asyncio.Transport):
         self._closed = True
         self.host.ends.pop(self, None)
         self._network.loop.call_soon(self._protocol.connection_lost, error, context=self._context)
+
+
+def reset_by_peer() -> OSError:
+    return ConnectionResetError(104, "Connection reset by peer")
 
 
 def joined(

@@ -25,9 +25,12 @@ READ_ONLY: Acl = (acls.Entry(Perm.READ, "world", "anyone"),)
 Change = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Txn:
-    """One zxid's worth of change, asked for by `session` as request `cxid`. A refusal changes nothing."""
+    """One zxid's worth of change, asked for by `session` as request `cxid`. A refusal changes nothing.
+
+    All servers have the same object; nothing in it changes but `is_known`: some server has applied it.
+    """
 
     zxid: int
     time: int  # wall clock, ms
@@ -36,6 +39,7 @@ class Txn:
     op: int
     changes: tuple[Change, ...]
     error: int = 0  # of the whole
+    is_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,270 @@
+"""One scene while it is played: its servers, candidates and faults, storms and calms, and what must be left at the end."""
+
+import asyncio
+import contextvars
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aioha.testing.checks import Violation
+from aioha.testing.history import Fact, History, Kind
+from aioha.testing.simulated import Server, SimulatedEnsemble, Simulation
+from aioha.testing.simulated.links import LONGEST_RETRANSMISSION
+
+from . import faults
+from .belief import too_long
+from .candidate import Candidate
+from .operator import Operator, Unserved
+from .scene import INIT_LIMIT, PATH, Scene
+from .schedule import Entry
+from .truth import Truth
+from .work import COUNTER, Store
+
+__all__ = ["Stage"]
+
+HOLD = 0.05  # seconds: how long a fault waits for one that must be alone
+CALM_RESTART = 0.1  # seconds: a supervisor that starts at once what has ended
+AFTERMATH = 1.0  # seconds, on top of two ticks, that messages of a slow link may still be under way
+WATCHES = 4  # of one candidate, at most
+
+
+class Stage:
+    """See the head of this file. `play` does it all."""
+
+    def __init__(self, simulation: Simulation, scene: Scene, ensemble: SimulatedEnsemble, entries: list[Entry]) -> None:
+        self.simulation = simulation
+        self.loop: Any = simulation.loop
+        self.scene = scene
+        self.ensemble = ensemble
+        self.context = contextvars.copy_context()  # of whoever looks on: never frozen
+        self.history = History(simulation.clock)
+        self.candidates = [Candidate(self, plan) for plan in scene.plans]
+        self.operator = Operator(ensemble)
+        self.truth = Truth(ensemble, PATH, self.history, self.candidates, self.happened)
+        self.store = Store(self.history)
+        self.violations: list[Violation] = []
+        self.injected: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.crashed: list[str] = []
+        self.hooks_fail = False
+        self.fenced: set[int] = set()  # tokens of terms for which a hook has returned
+        self.rubbished = ""  # what was overwritten or deleted by hand: one thing in a scene, the other one tells of it
+        self.no_removals = False  # by hand: some candidate may do without a record by now
+        self.storming = False
+        self._entries = entries
+        self._undo: dict[int, Callable[[], None]] = {}
+        self._waiting: list[Entry] = []
+        self._number = 0
+        self._begun = 0.0
+        self._mended = 0.0
+        self._judged = 0.0  # the newest deadline that was held against the servers' own
+        self._by_name = {candidate.name: candidate for candidate in self.candidates}
+        self._disturbed = 0.0  # when a fault began or ended the last time
+        self._alone: Candidate | None = None  # nothing else goes wrong until its work has ended
+        self.history.listeners.append(self._told)
+        self.loop.set_exception_handler(self._failed)
+
+    # ------------------------------------------------------------------ for candidates and faults
+
+    def where(self, only: int) -> str:
+        return self.ensemble.where(PATH) if not only else f"zk://{self.ensemble.servers[only - 1].address}{PATH}"
+
+    def clock_of(self, host: str) -> Callable[[], float]:
+        return self.simulation.clock_of(host) if self.scene.clocks else self.simulation.clock
+
+    def virtual(self, host: str, reading: float) -> float:
+        """Virtual time at which the clock of a host shows this."""
+        return self.simulation.network.true_time(host, reading) if self.scene.clocks else reading
+
+    def later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Any:
+        return self.loop.call_later(seconds, callback, *args, context=self.context)
+
+    def restart_pause(self, rng: random.Random) -> float:
+        return rng.uniform(0, 1.0) * self.scene.timeout if self.storming else CALM_RESTART
+
+    def violated(self, invariant: str, what: str) -> None:
+        self.violations.append(Violation(invariant, self.simulation.clock(), what))
+
+    def may_lose_data(self, server: Server) -> bool:
+        """Whether all others serve, and have all that was ever agreed on."""
+        newest, others = self.truth.newest().zxid, [each for each in self.ensemble.servers if each is not server]
+        return bool(others) and all(each.mode() and each.disk.newest >= newest for each in others)
+
+    @property
+    def is_quiet(self) -> bool:
+        """No fault is at work, nothing is late from the last one, and all servers serve."""
+        rest = self.simulation.clock() - self._disturbed
+        serving = all(server.mode() is not None for server in self.ensemble.servers)
+        return serving and not self._undo and rest > AFTERMATH + 2 * self.scene.tick
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """I7: nobody has caught it. A process that has crashed leaves its tasks as they are."""
+        source = context.get("task") or context.get("future") or context.get("handle")
+        if getattr(source, "actor", None) not in self.crashed:
+            loop.default_exception_handler(context)
+
+    def mended(self) -> None:
+        """A link passes everything again."""
+        self._mended = self.simulation.clock()
+
+    def leave_alone(self, candidate: Candidate) -> None:
+        """Nothing else shall go wrong before its work has ended."""
+        self._alone = candidate if candidate.working else None
+
+    # ------------------------------------------------------------------ the play
+
+    async def play(self) -> None:
+        self.operator.create(COUNTER, b"0")
+        self._begun = self.simulation.clock()
+        for candidate in self.candidates:
+            candidate.start()
+        entries = list(self._entries)
+        self._calm()
+        for begin, end in self.scene.storms:
+            await self._until(begin)
+            self.storming = True
+            for entry in [entry for entry in entries if entry.at < end]:
+                entries.remove(entry)
+                self.later(max(self._begun + entry.at - self.simulation.clock(), 0.0), self._fire, entry)
+            await self._until(end)
+            await self._heal()
+        await self._until(self.scene.length)
+        self._look_at_watches()
+        await self._end()
+
+    async def _until(self, at: float) -> None:
+        await asyncio.sleep(max(self._begun + at - self.simulation.clock(), 0.0))
+
+    async def _heal(self) -> None:
+        """Undo everything, wait until all servers serve, and call it calm."""
+        self.storming = False
+        self._waiting.clear()
+        self._alone = None
+        self.simulation.network.heal()
+        for server in self.ensemble.servers:
+            server.thaw()
+            server.start()
+        for number in list(self._undo):
+            self._undone(number)
+        # A server that believes itself elected, and whom nobody follows, waits for all of init_limit before it looks again.
+        await self.ensemble.ready(60.0 + 3 * INIT_LIMIT * self.scene.tick)
+        while not self._undone_for_good():
+            await asyncio.sleep(HOLD)
+        # What was held back is sent on, also that of processes that are dead by now: their kernels do it.
+        await asyncio.sleep(max(self._mended + LONGEST_RETRANSMISSION - self.simulation.clock(), 0.0))
+        for candidate in self.candidates:
+            candidate.start()
+        self._calm()
+
+    def _calm(self) -> None:
+        self.history.add(Kind.CALM)
+
+    # ------------------------------------------------------------------ faults
+
+    def happened(self, event: str) -> None:
+        """Faults that wait for it come now, or a little later."""
+        if self._waiting:
+            due = [entry for entry in self._waiting if entry.after == event]
+            self._waiting = [entry for entry in self._waiting if entry.after != event]
+            for entry in due:
+                self.later(entry.delay, self._inject, entry)
+
+    def _told(self, fact: Fact) -> None:
+        if self._alone is not None and fact.kind in (Kind.ENDED, Kind.DIED) and fact.who == self._alone.name:
+            self._alone = None
+        if fact.kind in (Kind.BEGAN, Kind.STEPPED) and not self.scene.clocks:
+            self._look_at_belief(fact)
+        if self._waiting and fact.kind in (Kind.BEGAN, Kind.ENDED):
+            self.happened(fact.kind.value)
+
+    def _look_at_belief(self, fact: Fact) -> None:
+        candidate = self._by_name[fact.who]
+        if candidate.lease_deadline == self._judged:
+            return  # the servers never take back what they have granted
+        self._judged = candidate.lease_deadline
+        wrong = too_long(self.ensemble, candidate.session_id, candidate.lease_deadline, fact.at)
+        if wrong is not None and candidate.session_id not in self.truth.by_hand:
+            self.violated("I3", f"{fact.who} {wrong}")
+
+    def _fire(self, entry: Entry) -> None:
+        if entry.after:
+            self._waiting.append(entry)
+        else:
+            self._inject(entry)
+
+    def _inject(self, entry: Entry) -> None:
+        if not self.storming:
+            return
+        if self._alone is not None:
+            self.later(HOLD, self._inject, entry)
+            return
+        try:
+            undo = faults.inject(self, entry)
+        except faults.Later:
+            self.later(HOLD, self._inject, entry)
+            return
+        except faults.NotNow:
+            self.skipped[entry.fault] += 1
+            return
+        self.history.add(Kind.DISTURBED, entry.target, note=entry.fault)
+        self.injected[entry.fault] += 1
+        self._disturbed = self.simulation.clock()
+        if undo is not None:
+            self._number += 1
+            self._undo[self._number] = undo
+            self.later(entry.lasts, self._undone, self._number)
+
+    def _undone(self, number: int) -> None:
+        undo = self._undo.pop(number, None)
+        if undo is not None:
+            self._disturbed = self.simulation.clock()
+            try:
+                undo()
+            except Unserved:
+                self._undo[number] = undo
+                if self.storming:
+                    self.later(HOLD, self._undone, number)
+
+    def _undone_for_good(self) -> bool:
+        """Also what needs a server that serves, and what was asked of a leader that could not get it agreed on."""
+        for number in list(self._undo):
+            self._undone(number)
+        return not self._undo and not faults.reopen(self)
+
+    # ------------------------------------------------------------------ the end
+
+    def _look_at_watches(self) -> None:
+        """I6: candidates that stand by or lead watch a few nodes, however long they have done so."""
+        watches = sum(len(server.front.watches) for server in self.ensemble.servers if server.front is not None)
+        if watches > WATCHES * len(self.candidates):
+            self.violated("I6", f"{watches} watches of {len(self.candidates)} candidates")
+
+    async def _end(self) -> None:
+        """I6 and I7: all leave, as cancelled, and nothing of theirs is left."""
+        self.history.add(Kind.DISTURBED, note="all leave")
+        up = [candidate for candidate in self.candidates if candidate.is_up]
+        tasks = {task for candidate in self.candidates if (task := candidate.leave()) is not None and not task.done()}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self.scene.bound)
+            for task in late:
+                self.violated("I6", f"{task.get_name()} does not leave")
+        for candidate in up:
+            task = candidate.task
+            if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+                self.violated("I7", f"{candidate.name} was cancelled, and ends as if it had not been")
+        await asyncio.sleep(1.0)
+        for candidate in self.candidates:
+            for task in self.loop.tasks_of(candidate.host):
+                self.violated("I6", f"left behind: {task!r}")
+        await asyncio.sleep(self.scene.timeout + 2 * self.scene.tick)
+        self._look_at_nodes()
+
+    def _look_at_nodes(self) -> None:
+        tree = self.truth.newest()
+        left = [f"session {session:#x}" for session in tree.sessions]
+        left += [f"{path} of session {node.owner:#x}" for path, node in tree.walk() if node.owner]
+        fronts = {server.name: server.front for server in self.ensemble.servers}
+        left += [f"watches on {name}" for name, front in fronts.items() if front is not None and len(front.watches)]
+        if left:
+            self.violated("I6", f"left behind: {', '.join(left)}")
