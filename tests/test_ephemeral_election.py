@@ -277,6 +277,20 @@ async def test_without_permission_for_the_record_the_race_goes_on(
     assert sum("no permission to keep a record" in record.message for record in caplog.records) == 1
 
 
+async def test_with_permission_again_a_record_is_kept_again(zookeeper: Ensemble, path: str) -> None:
+    """Also by who has campaigned without: else its terms would not fit into the order of everybody else's."""
+    readers, everybody = make_acl("world", "anyone", read=True, admin=True), make_acl("world", "anyone", all=True)
+    with operator(zookeeper.connect_string) as client:
+        await asyncio.to_thread(client.create, f"{path}.aioha", b"", makepath=True, acl=[readers])
+        async with asyncio.timeout(BOUND), Elector(zookeeper.where(path)) as elector:
+            async with elector.campaign() as without:
+                assert without.number is None
+            await asyncio.to_thread(client.set_acls, f"{path}.aioha", [everybody])
+            async with elector.campaign() as term:
+                assert term.number == 1
+                assert term.token > without.token
+
+
 async def test_digest_credentials_open_what_is_closed_to_the_world(zookeeper: Ensemble, path: str) -> None:
     parent = f"{path}-closed"
     with operator(zookeeper.connect_string) as client:

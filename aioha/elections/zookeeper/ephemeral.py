@@ -99,6 +99,7 @@ class EphemeralElection:
     async def win(self, *, yielding: bool = False) -> Grant:
         if self._leaving is not None:  # a former term of ours must be off the path before we bid again
             await asyncio.shield(self._leaving)
+        self._ground.begin()
         yield_until = self._settings.clock() + self._yield_bound() if yielding else None
         if yielding:
             await asyncio.sleep(min(TAKING_OVER, self._yield_bound()))

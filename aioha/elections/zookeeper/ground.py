@@ -20,7 +20,7 @@ MOST_KEPT = 64 * 1024  # bytes of an unreadable record
 
 
 class Ground:
-    """See the head of this file. `keeps_record` turns false where the servers do not let us."""
+    """See the head of this file. `keeps_record` turns false where the servers do not let us, until the next campaign."""
 
     def __init__(self, path: str, settings: Settings) -> None:
         self.path = path
@@ -28,7 +28,12 @@ class Ground:
         self.acl = settings.acl
         self.identity = settings.identity
         self._settings = settings
-        self.keeps_record = settings.record and settings.layout != "mooon"
+        self.keeps_record = self._wants_record = settings.record and settings.layout != "mooon"
+        self._said = False  # that we have to do without
+
+    def begin(self) -> None:
+        """A new campaign: what the servers have refused they may allow by now."""
+        self.keeps_record = self._wants_record
 
     @property
     def no_transactions(self) -> str:
@@ -53,8 +58,8 @@ class Ground:
                 self.do_without_record(error)
 
     def do_without_record(self, error: ResponseError) -> None:
-        """The servers refuse one: hold a plain race from now on, and say so once. Raises `SessionFailed` if it cannot
-        be done without, as nobody would know then whom to fence.
+        """The servers refuse one: hold a plain race in this campaign, and say so once. Raises `SessionFailed` if it
+        cannot be done without, as nobody would know then whom to fence.
         """
         if self._settings.fence is not None:
             raise SessionFailed(
@@ -62,9 +67,12 @@ class Ground:
                 f"last term ended, which fence= needs (candidate {self.identity}); check the ACL, or do without the hook"
             ) from error
         self.keeps_record = False
+        if self._said:
+            return
+        self._said = True
         log.warning(
-            "%s: no permission to keep a record at %s (%s): a plain race from now on, without term numbers, fenced "
-            "transactions and the wait after an unclean end",
+            "%s: no permission to keep a record at %s (%s): a plain race in this campaign, without term numbers, "
+            "fenced transactions and the wait after an unclean end",
             self.path,
             self.names.record,
             error,

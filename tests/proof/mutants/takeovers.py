@@ -140,7 +140,7 @@ TAKEOVERS = (
     Mutant(
         "any-version",
         "a takeover does not check the record's version",
-        ("I1", "I2"),
+        ("I8", "I1"),
         (Change(Bidder, "_operations", _at_any_version),),
     ),
     Mutant(
