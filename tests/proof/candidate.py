@@ -39,6 +39,7 @@ class Candidate:
         self._stage = stage
         self._rng = random.Random(f"work {stage.scene.seed} {plan.name}")
         self._process = 0
+        self._disowned = 0  # token of a term that was taken from it while it was frozen
         self._leaving = self._stopping = False
         self._hook_failures = 0
         self._restart: asyncio.TimerHandle | None = None
@@ -106,6 +107,7 @@ class Candidate:
 
     def leave(self) -> "asyncio.Task[None] | None":
         """Stop for good."""
+        self._disowned = 0  # token of a term that was taken from it while it was frozen
         self._leaving = True
         self.stop()
         return self.task
@@ -138,7 +140,7 @@ class Candidate:
         options = dict(plan.options)
         if stage.scene.hooks:
             options["fence"] = self._fence
-        name, clock = f"{plan.name}-{process}", stage.clock_of(self.host)
+        name, clock = f"{plan.name}-{process}", stage.clock_for(self)
         done = asyncio.Event()
 
         async def work(term: Term) -> None:
@@ -169,6 +171,11 @@ class Candidate:
         self._hook_failures = 0
         self._stage.fenced.add(predecessor.token)
 
+    def disown(self) -> None:
+        """Its work is over for everybody but itself: only what it commits is still judged."""
+        self._stage.history.add(Kind.ENDED, self.name, token=self.token)
+        self._disowned = self.token
+
     async def _work(self, process: int, term: Term) -> None:
         stage, rng = self._stage, self._rng
         grant: Any = term._grant
@@ -179,6 +186,7 @@ class Candidate:
         job = self._job = work.draw(rng, stage.scene.timeout, grant.stop_grace, fenced=grant.no_transactions is None)
         host, main, clock = self.host, stage.context, stage.clock_of(self.host)
         self._look_at_fencing(term)
+        self._look_at_number(term)
 
         def step() -> None:
             self._tell(process, Kind.STEPPED, term)
@@ -201,6 +209,15 @@ class Candidate:
                 self.working = False
             self._tell(process, Kind.ENDED, term, grant)
 
+    def _look_at_number(self, term: Term) -> None:
+        """I8: the record numbers terms, each takeover from the one before it, unless somebody wrote there by hand."""
+        stage, number = self._stage, term.number
+        if number is None:
+            return
+        if stage.rubbished in ("", "ended") and number <= stage.number:
+            stage.violated("I8", f"{self.name} begins term {number}, and term {stage.number} has begun before")
+        stage.number = number
+
     def _look_at_fencing(self, term: Term) -> None:
         """No work before a hook has returned for whoever led before and did not end cleanly."""
         before = term.predecessor
@@ -210,6 +227,7 @@ class Candidate:
             self._stage.violated("I2", f"{self.name} begins, and nobody has fenced the term of token {before.token}")
 
     def _tell(self, process: int, kind: Kind, term: Term, grant: Any = None) -> None:
-        if process == self._process and self.task is not None:  # what a dead process does is no history any more
+        is_alive = process == self._process and self.task is not None
+        if is_alive and term.token != self._disowned:  # what a dead process does is no history any more
             until = self._stage.virtual(self.host, grant.deadline) if grant is not None else None
             self._stage.history.add(kind, self.name, token=term.token, until=until)

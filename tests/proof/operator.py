@@ -11,7 +11,7 @@ from aioha.testing.simulated.leading import Leading
 from aioha.testing.simulated.requests import Request
 from aioha.testing.simulated.tree import Tree
 
-__all__ = ["Operator", "Unserved"]
+__all__ = ["FIRST_SESSION", "Operator", "Unserved"]
 
 FIRST_SESSION = 0x7AFE_0000_0000_0000
 TIMEOUT = 4000  # ms

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from unittest import mock
 
 from aioha.testing.checks import Bounds, Violation, check
 from aioha.testing.history import Fact, Kind
@@ -87,7 +88,8 @@ def play(
 
     gc.disable()  # cycles are collected at the end: what they complain of then belongs to this seed
     try:
-        run(main, seed, weather=scene.weather())
+        with mock.patch("aioha.tenure.watch", lambda watched: watched):  # its thread lives in real time
+            run(main, seed, weather=scene.weather())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
         outcome.violations.append(Violation("I7", outcome.virtual, f"the run ends with {error!r}"))
     finally:

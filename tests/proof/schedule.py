@@ -61,6 +61,10 @@ FAULTS: dict[str, tuple[Sequence[str], int, bool, str]] = {
     "rubbish-record": (NOBODY, 3, False, "record"),
     "rubbish-ended": (NOBODY, 2, False, "record"),
     "acl": (("parent", "record"), 2, True, ""),
+    # several at once
+    "depose": (("leading", "leading", "standby"), 4, False, "ensemble"),
+    "late-bid": (("standby",), 4, False, "record"),
+    "unseat": (("leading",), 3, True, "record"),
     # the work's own surroundings
     "hook-fails": (NOBODY, 3, True, "hooks"),
 }

@@ -48,6 +48,7 @@ class Stage:
         self.skipped: Counter[str] = Counter()
         self.crashed: list[str] = []
         self.hooks_fail = False
+        self.number = 0  # of the newest term
         self.fenced: set[int] = set()  # tokens of terms for which a hook has returned
         self.rubbished = ""  # what was overwritten or deleted by hand: one thing in a scene, the other one tells of it
         self.no_removals = False  # by hand: some candidate may do without a record by now
@@ -72,6 +73,20 @@ class Stage:
 
     def clock_of(self, host: str) -> Callable[[], float]:
         return self.simulation.clock_of(host) if self.scene.clocks else self.simulation.clock
+
+    def clock_for(self, candidate: Candidate) -> Callable[[], float]:
+        """What its elector reads. Belief is judged at each look: a proof is followed by one before any time has passed."""
+        read = self.clock_of(candidate.host)
+        if self.scene.clocks:
+            return read
+
+        def clock() -> float:
+            now = read()
+            if candidate.working:
+                self._look_at_belief(candidate, now)
+            return now
+
+        return clock
 
     def virtual(self, host: str, reading: float) -> float:
         """Virtual time at which the clock of a host shows this."""
@@ -173,19 +188,17 @@ class Stage:
     def _told(self, fact: Fact) -> None:
         if self._alone is not None and fact.kind in (Kind.ENDED, Kind.DIED) and fact.who == self._alone.name:
             self._alone = None
-        if fact.kind in (Kind.BEGAN, Kind.STEPPED) and not self.scene.clocks:
-            self._look_at_belief(fact)
         if self._waiting and fact.kind in (Kind.BEGAN, Kind.ENDED):
             self.happened(fact.kind.value)
 
-    def _look_at_belief(self, fact: Fact) -> None:
-        candidate = self._by_name[fact.who]
-        if candidate.lease_deadline == self._judged:
+    def _look_at_belief(self, candidate: Candidate, now: float) -> None:
+        deadline = candidate.lease_deadline
+        if deadline == self._judged:
             return  # the servers never take back what they have granted
-        self._judged = candidate.lease_deadline
-        wrong = too_long(self.ensemble, candidate.session_id, candidate.lease_deadline, fact.at)
+        self._judged = deadline
+        wrong = too_long(self.ensemble, candidate.session_id, deadline, now)
         if wrong is not None and candidate.session_id not in self.truth.by_hand:
-            self.violated("I3", f"{fact.who} {wrong}")
+            self.violated("I3", f"{candidate.name} {wrong}")
 
     def _fire(self, entry: Entry) -> None:
         if entry.after:

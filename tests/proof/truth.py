@@ -14,6 +14,7 @@ from aioha.testing.simulated.codes import Op
 from aioha.testing.simulated.tree import Tree, Txn
 
 from .candidate import Candidate
+from .operator import FIRST_SESSION
 from .work import COUNTER
 
 __all__ = ["Truth"]
@@ -83,6 +84,8 @@ class Truth:
 
     def _deleted(self, txn: Txn) -> None:
         owner, self.owner = self.owner, 0
+        if txn.session >= FIRST_SESSION:
+            self.by_hand.add(self.czxid)
         self._happened("released")
         candidate = self.owning(owner)
         if txn.session != owner or (txn.op == Op.CLOSE and txn.cxid == 0) or self.by_hand & {owner, self.czxid}:

@@ -101,10 +101,13 @@ async def _clean_up(job: Job, hands: Hands, loop: asyncio.AbstractEventLoop) -> 
 
 
 async def _one(term: Term, job: Job, hands: Hands) -> None:
-    await asyncio.sleep(hands.rng.uniform(*STEP))
+    loop = asyncio.get_running_loop()
+    due = loop.time() + hands.rng.uniform(*STEP)
+    await asyncio.sleep(due - loop.time())
     hands.step()
     hands.write(hands.rng.expovariate(1.0) if hands.rng.random() < IN_FLIGHT else 0.0)
-    if job.transactions and hands.rng.random() < job.transactions:
+    thawed = loop.time() > due + STEP[1]  # and believes what it believed before: just then it must be refused
+    if job.transactions and (hands.rng.random() < job.transactions or thawed):
         try:
             async with term.transaction() as t:
                 t.set_data(COUNTER, b"%d" % hands.czxid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..operator import Unserved
 from ..schedule import Entry
-from . import byhand, links, processes, servers
+from . import byhand, composed, links, processes, servers
 from .byhand import reopen
 from .whom import Later, NotNow, Undo
 
@@ -67,4 +67,7 @@ INJECTORS: dict[str, Callable[["Stage", Entry], Undo]] = {
     "rubbish-ended": byhand.rubbish_ended,
     "acl": byhand.acl,
     "hook-fails": processes.hook_fails,
+    "depose": composed.depose,
+    "late-bid": composed.late_bid,
+    "unseat": composed.unseat,
 }

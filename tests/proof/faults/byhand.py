@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "acl",
+    "alone",
     "delete_node",
     "delete_parent",
     "expire",
@@ -36,12 +37,12 @@ def _session(stage: "Stage", entry: Entry) -> Candidate:
     candidate = the_candidate(stage, entry.target)
     if not candidate.server or not candidate.session_id:
         raise NotNow
-    _alone(stage, candidate)
+    alone(stage, candidate)
     stage.truth.by_hand.add(candidate.session_id)
     return candidate
 
 
-def _alone(stage: "Stage", candidate: Candidate | None) -> None:
+def alone(stage: "Stage", candidate: Candidate | None) -> None:
     if stage.no_removals or stage.scene.is_rough:
         raise NotNow
     if not stage.is_quiet:
@@ -72,7 +73,6 @@ def delete_node(stage: "Stage", entry: Entry) -> Undo:
     owner = stage.truth.owning(stage.truth.owner)
     if owner is not None:  # its seat protects it, as long as all others look at the record
         stage.leave_alone(owner)
-    stage.truth.by_hand.add(stage.truth.czxid)
     stage.operator.delete(PATH)
     return None
 
@@ -82,9 +82,8 @@ def delete_parent(stage: "Stage", entry: Entry) -> Undo:
     leading = stage.truth.owning(stage.truth.owner)
     if leading is not None and leading.working and leading.takes_its_time:
         raise NotNow
-    _alone(stage, leading)
+    alone(stage, leading)
     _rubbish(stage, "parent")
-    stage.truth.by_hand.add(stage.truth.czxid)
     inside = [f"{RECORD}/{name}" for name in ("seat", "ended", "unreadable")]
     stage.operator.delete(PATH, *inside, RECORD, PARENT)
     return None

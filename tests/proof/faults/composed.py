@@ -1,0 +1,77 @@
+"""Several things at once, where one alone is covered by another defence: see each."""
+
+from typing import TYPE_CHECKING
+
+from aioha.testing.history import Fact, Kind
+from aioha.testing.simulated import Weather
+
+from ..scene import PATH
+from ..schedule import Entry
+from . import byhand, processes
+from .links import weathered
+from .whom import RECORD, NotNow, Undo, the_candidate, the_leader
+
+if TYPE_CHECKING:
+    from ..stage import Stage
+
+__all__ = ["depose", "late_bid", "unseat"]
+
+LATE = 1 / 10  # of the session timeout: less than the silence after which a connection is dropped
+
+
+def depose(stage: "Stage", entry: Entry) -> Undo:
+    """The ensemble's leader is cut off with one candidate, and goes on answering it while the others elect a new one."""
+    candidate, leader = the_candidate(stage, entry.target), the_leader(stage)
+    network, host = stage.simulation.network, candidate.host
+    others = [server.name for server in stage.ensemble.servers if server is not leader]
+    for name in others:
+        network.cut(leader.name, name)
+        network.silence(host, name)
+        network.silence(name, host)
+        network.reset(host, name)
+    network.reset(host, leader.name)
+
+    def heal() -> None:
+        stage.mended()
+        for name in others:
+            network.heal(leader.name, name)
+            network.heal(host, name)
+
+    stage.later((stage.scene.sync_limit + 2) * stage.scene.tick, heal)
+    return None
+
+
+def late_bid(stage: "Stage", entry: Entry) -> Undo:
+    """A whole term begins and ends while a bid is on its way: the leader stops, and so does at once who comes next."""
+    late, leading = the_candidate(stage, entry.target), the_candidate(stage, "leading")
+    if late is leading:
+        raise NotNow
+    latency = stage.scene.timeout * LATE
+    heal = weathered(stage, [(late.host, server.name) for server in stage.ensemble.servers], Weather(latency, 0.0))
+
+    def told(fact: Fact) -> None:
+        following = next((each for each in stage.candidates if each.name == fact.who), None)
+        if fact.kind is Kind.BEGAN and following is not None and following is not late:
+            stage.later(0.0, following.stop)
+
+    def over() -> None:
+        stage.history.listeners.remove(told)
+        if heal is not None:
+            heal()
+
+    stage.history.listeners.append(told)
+    stage.later(2 * latency, over)
+    leading.stop()
+    return None
+
+
+def unseat(stage: "Stage", entry: Entry) -> Undo:
+    """A leader that is frozen loses node and seat by hand: nobody can wait for its end, and only fencing holds it back."""
+    candidate = the_candidate(stage, entry.target)
+    if not candidate.working or stage.truth.owning(stage.truth.owner) is not candidate:
+        raise NotNow
+    byhand.alone(stage, candidate)
+    thaw = processes.freeze(stage, entry)
+    candidate.disown()
+    stage.operator.delete(PATH, f"{RECORD}/seat")
+    return thaw
