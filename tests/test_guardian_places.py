@@ -108,7 +108,8 @@ def test_in_a_container_as_the_child_of_pid_1(tmp_path: Path, zookeeper: Ensembl
     program = tmp_path / "candidate.py"
     program.write_text(CANDIDATE)
     where = zookeeper.where("/container", session_timeout=T)
-    inside = [*container, "sh", "-c", f"{sys.executable} {program} & wait $!; sleep 4"]
+    # Nothing is started when the candidate dies: a guardian would have to take it for a child that was just orphaned.
+    inside = [*container, "sh", "-c", f"sleep 12 & {sys.executable} {program} & wait $!; wait"]
     with started(inside, where, tmp_path) as first:
         first.until("leads")
         with started([sys.executable, str(program)], where, tmp_path) as second:
