@@ -66,7 +66,7 @@ stores:
 	    case $$store in \
 	        zookeeper) [ -e $(JAR) ] && command -v java ;; \
 	        postgresql) ls /usr/lib/postgresql/*/bin/initdb || command -v initdb ;; \
-        iproute2) command -v ip ;; \
+	        iproute2) command -v ip ;; \
 	        *) command -v $$store ;; \
 	    esac >/dev/null 2>&1 || missing="$$missing $$store"; \
 	done; \

@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ __all__ = ["failing", "main", "replay", "shrink"]
 
 REPEATED = 50  # one seed in so many is played twice, and must go the same way (I9)
 MOST_SHRUNK = 3  # of the seeds that fail
+INTERRUPTED = 130
 AROUND = 30.0, 5.0  # seconds of the story before and after the first violation
 
 
@@ -36,13 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally, begun = Tally(), time.monotonic()
     seeds = range(asked.first, asked.first + asked.seeds)
     work = ((seed, asked.minutes) for seed in seeds)
-    with multiprocessing.get_context("spawn").Pool(min(asked.jobs, max(len(seeds), 1)), _at_first) as pool:
-        for summary in pool.imap_unordered(_play_one, work):
-            tally.add(summary)
-            if summary.violations:
-                _show(summary)
-            elif asked.verbose:
-                print(f"seed {summary.seed}: {summary.terms} terms, {summary.virtual / summary.spent:.0f} times real time")
+    try:
+        with multiprocessing.get_context("spawn").Pool(min(asked.jobs, max(len(seeds), 1)), _at_first) as pool:
+            for summary in pool.imap_unordered(_play_one, work):
+                tally.add(summary)
+                if summary.violations:
+                    _show(summary)
+                elif asked.verbose:
+                    print(
+                        f"seed {summary.seed}: {summary.terms} terms, {summary.virtual / summary.spent:.0f} times real time"
+                    )
+    except KeyboardInterrupt:
+        for line in tally.lines(time.monotonic() - begun):
+            print(line)
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     for summary in sorted(tally.failed, key=lambda failed: failed.seed)[: asked.shrink]:
         _shrink_and_show(summary, asked.minutes)
     for line in tally.lines(time.monotonic() - begun):
@@ -83,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _at_first() -> None:
     """In each process: what is there for good is not looked at again whenever cycles are collected."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody; who started us ends us
     play(0, minutes=1.0)
     gc.freeze()
 
