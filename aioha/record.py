@@ -122,7 +122,7 @@ def parse_record(raw: bytes) -> Record:
         _read_data(fields),
         float(stop_grace),
         token_base,
-        owed_token,
+        owed_token if owed_grace else 0,  # of nothing that is owed
         float(owed_grace),
         {key: value for key, value in fields.items() if key not in _KNOWN and _can_be_kept(value, DEEPEST)},
         newest(map(_read_unfenced, _field(fields, "unfenced", list, []))),
