@@ -221,7 +221,7 @@ everything = st.recursive(
 
 @calm
 @given(st.dictionaries(st.sampled_from(sorted(KNOWN)) | names, everything, max_size=6) | everything, st.booleans())
-@example({"owed_token": 1}, ascii_only=False)
+@example({"owed_token": 1}, False)
 def test_any_json_is_a_record_or_a_value_error(value: Any, ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     record = read(raw)
