@@ -93,7 +93,12 @@ def compare(case: Case, ensemble: Ensemble, via: str) -> None:
     differences = list[str]()
     failed = disturbed = 0
     while failed < ATTEMPTS and disturbed < MOST_DISTURBED:
-        found = real(case, ensemble, via).transcript.lines
+        try:
+            found = real(case, ensemble, via).transcript.lines
+        except TimeoutError:  # seen twice in some 3,000 plays: the real server does not answer a write, for no reason known
+            failed += 1
+            differences.append("the real server did not answer")
+            continue
         if found == expected:
             return
         if without_zxids(found) == without_zxids(expected):
