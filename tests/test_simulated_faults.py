@@ -209,6 +209,7 @@ async def all_restarted(w: Breakable) -> None:
     await c.create(f"{w.root}/n-", b"", 2)
 
 
+FEWEST_WINDOWS = 3 * 8 // 2
 WINDOWS = list[float]()  # how long sessions outlived their last ping, of the last run of the next case
 
 
@@ -224,18 +225,21 @@ async def expiry_windows(w: Breakable) -> None:
         raw = await Raw(w.transcript.aside(), where, w._addresses[where]).connect(timeout)
         await raw.create(f"{w.root}/{where}-{number}", b"", EPHEMERAL)
         await watcher.exists(f"{w.root}/{where}-{number}", True)
-        pinged = w.clock()
+        pinged, longest = w.clock(), 0.0
         for _ in range(5):
             await asyncio.sleep(0.07)
-            pinged = w.clock()
+            before, pinged = pinged, w.clock()
             await raw.ping()
+            longest = max(longest, w.clock() - before)
         await watcher.event()
-        WINDOWS.append(w.clock() - pinged)
+        if longest < timeout / 2:  # else this machine stood still, and the session may have ended between two pings
+            WINDOWS.append(w.clock() - pinged)
         await raw.shut()
         await watcher.close()
 
     await asyncio.gather(*(one(where, number) for where in ("leader", "follower", "other") for number in range(8)))
     await d.children(w.root, op=CHILDREN)
+    assert len(WINDOWS) >= FEWEST_WINDOWS, "the machine was too busy to tell"
     assert timeout <= min(WINDOWS), f"{min(WINDOWS):.3f} s"
     assert max(WINDOWS) < timeout + 1.5 * TICK + LATE, f"{max(WINDOWS):.3f} s"
 

@@ -40,10 +40,16 @@ async def write(term: Term, path: str) -> None:
         t.create(path, b"")
 
 
-def take_over(ensemble: Ensemble, path: str) -> None:
+@pytest.fixture
+def hand(zookeeper: Ensemble) -> Iterator[Any]:
+    """Somebody else's client, connected beforehand: while it connects our loop stands still, at times for a whole lease."""
+    with operator(zookeeper.connect_string) as client:
+        yield client
+
+
+def take_over(hand: Any, path: str) -> None:
     """As a takeover does, and so quickly that nobody of this process hears of it: the loop does not run meanwhile."""
-    with operator(ensemble.connect_string) as client:
-        client.set(f"{path}.aioha", b"")
+    hand.set(f"{path}.aioha", b"")
 
 
 def missing(ensemble: Ensemble, path: str) -> bool:
@@ -55,11 +61,11 @@ def missing(ensemble: Ensemble, path: str) -> bool:
 
 
 async def test_after_a_takeover_the_store_refuses_it_and_the_term_ends(
-    zookeeper: Ensemble, elector: Elector, path: str
+    zookeeper: Ensemble, hand: Any, elector: Elector, path: str
 ) -> None:
     with pytest.raises(LeadershipLost, match=r"took over \(the record has changed\)") as lost:
         async with elector.campaign() as term:
-            take_over(zookeeper, path)
+            take_over(hand, path)
             term.check()  # we know of nothing
             with pytest.raises(Fenced) as raised:
                 await write(term, f"{path}-a")
@@ -77,46 +83,46 @@ async def test_after_a_takeover_the_store_refuses_it_and_the_term_ends(
 
 @pytest.mark.parametrize("replaced", [True, False])
 async def test_when_the_leaders_node_is_gone_or_anothers(
-    zookeeper: Ensemble, elector: Elector, path: str, replaced: bool
+    zookeeper: Ensemble, hand: Any, elector: Elector, path: str, replaced: bool
 ) -> None:
     with pytest.raises(LeadershipLost, match="made anew" if replaced else "was deleted by someone else"):
         async with elector.campaign() as term:
-            with operator(zookeeper.connect_string) as client:
-                transaction = client.transaction()
-                transaction.delete(path)
-                if replaced:
-                    transaction.create(path, b"stranger", ephemeral=True)
-                assert not any(isinstance(each, Exception) for each in transaction.commit())
-                await write(term, f"{path}-a")
-    assert missing(zookeeper, f"{path}-a")
-
-
-async def test_when_the_record_is_gone(zookeeper: Ensemble, elector: Elector, path: str) -> None:
-    with pytest.raises(LeadershipLost, match="the record was deleted by someone else"):
-        async with elector.campaign() as term:
-            with operator(zookeeper.connect_string) as client:
-                client.delete(f"{path}.aioha", recursive=True)
+            transaction = hand.transaction()
+            transaction.delete(path)
+            if replaced:
+                transaction.create(path, b"stranger", ephemeral=True)
+            assert not any(isinstance(each, Exception) for each in transaction.commit())
             await write(term, f"{path}-a")
     assert missing(zookeeper, f"{path}-a")
 
 
-async def test_let_out_of_the_body_it_is_a_loss_also_in_a_group(zookeeper: Ensemble, elector: Elector, path: str) -> None:
+async def test_when_the_record_is_gone(zookeeper: Ensemble, hand: Any, elector: Elector, path: str) -> None:
+    with pytest.raises(LeadershipLost, match="the record was deleted by someone else"):
+        async with elector.campaign() as term:
+            hand.delete(f"{path}.aioha", recursive=True)
+            await write(term, f"{path}-a")
+    assert missing(zookeeper, f"{path}-a")
+
+
+async def test_let_out_of_the_body_it_is_a_loss_also_in_a_group(
+    zookeeper: Ensemble, hand: Any, elector: Elector, path: str
+) -> None:
     with pytest.raises(LeadershipLost) as lost:
         async with elector.campaign() as term:
-            take_over(zookeeper, path)
+            take_over(hand, path)
             async with asyncio.TaskGroup() as group:
                 for number in range(3):
                     group.create_task(write(term, f"{path}-{number}"))
     assert isinstance(lost.value.__cause__, Fenced | ExceptionGroup)
 
 
-async def test_lead_campaigns_again_after_it(zookeeper: Ensemble, elector: Elector, path: str) -> None:
+async def test_lead_campaigns_again_after_it(zookeeper: Ensemble, hand: Any, elector: Elector, path: str) -> None:
     tokens: list[int] = []
 
     async def work(term: Term) -> str:
         tokens.append(term.token)
         if len(tokens) == 1:
-            take_over(zookeeper, path)
+            take_over(hand, path)
         await write(term, f"{path}-a")
         return "written"
 
