@@ -165,8 +165,7 @@ class Candidate:
         if self._process is None:
             return
         if self._process.returncode is None:
-            self._process.kill()
-            await self.history.add(Event("KILLED", self.who, 0, now()))
+            await self.kill_only()
         await self._process.wait()
         assert self._reading is not None
         await self._reading
@@ -177,8 +176,9 @@ class Candidate:
     async def kill_only(self) -> None:
         """SIGKILL, without waiting for those that it has left behind to close its output."""
         assert self._process is not None
+        killed = now()  # before: the next one may begin before we would come to look at the clock
         self._process.kill()
-        await self.history.add(Event("KILLED", self.who, 0, now()))
+        await self.history.add(Event("KILLED", self.who, 0, killed))
 
     async def quit(self, bound: float = 10.0) -> None:
         """Ask it to end, and insist that it does so in silence."""
