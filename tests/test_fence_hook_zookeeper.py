@@ -200,8 +200,11 @@ async def test_a_term_found_over_after_one_call_makes_no_other(store: Store) -> 
 
     async with asyncio.timeout(BOUND), store.elector(fence=fence) as elector:
         await once(elector)
-    assert hook.whom == ["b", "", ""]  # nobody knows who they were any more, but `ended` knows of a's term
-    assert hook.given[2].token == token_of_a
+    # Nobody knows who they were any more, but `ended` knows of a's term. It may know of b's as well: a heartbeat can find the
+    # term over before the hook has returned from its call for b.
+    assert hook.whom in (["b", "", ""], ["b", "", "", ""])
+    assert hook.given[-1].token == token_of_a
+    assert len(hook.whom) == 3 or hook.given[-2].token == hook.given[0].token
 
 
 async def test_who_is_cancelled_when_it_has_just_won_is_not_fenced(store: Store) -> None:
