@@ -200,8 +200,8 @@ async def test_a_term_found_over_after_one_call_makes_no_other(store: Store) -> 
 
     async with asyncio.timeout(BOUND), store.elector(fence=fence) as elector:
         await once(elector)
-    # Nobody knows who they were any more, but `ended` knows of a's term. It may know of b's as well: a heartbeat can find the
-    # term over before the hook has returned from its call for b.
+    # Nobody knows who they were any more, but `ended` knows of a's term. It may know of b's as well: a heartbeat can find
+    # the term over before the hook has returned from its call for b.
     assert hook.whom in (["b", "", ""], ["b", "", "", ""])
     assert hook.given[-1].token == token_of_a
     assert len(hook.whom) == 3 or hook.given[-2].token == hook.given[0].token
