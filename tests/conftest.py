@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from aioha.testing.fixtures import ensemble, require, session_ensemble, session_
 
 __all__ = ["ensemble", "session_ensemble", "session_zookeeper", "zookeeper"]
 
+
+# A run in the background of a shell inherits that Ctrl-C is ignored, and would hand that on to all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = 30.0  # seconds that guardians may live on: they wait for what their candidates have left, within bounds
 
