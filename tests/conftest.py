@@ -16,9 +16,11 @@ from aioha.testing.fixtures import ensemble, require, session_ensemble, session_
 __all__ = ["ensemble", "session_ensemble", "session_zookeeper", "zookeeper"]
 
 
-# A run in the background of a shell inherits that Ctrl-C is ignored, and would hand that on to all that it starts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A run in the background of a shell inherits that the keyboard's signals are ignored, and would hand that on to all that it
+# starts.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 LONGEST = 30.0  # seconds that guardians may live on: they wait for what their candidates have left, within bounds
 
