@@ -99,8 +99,9 @@ def _clean(grant: LocalGrant) -> bool | None:
 
 class Candidate:
     def __init__(self, path: Path, identity: str = "other", extra: str = "") -> None:
+        # Unbuffered: `select` must see a second line that came with the first.
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(path), identity, extra], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, __file__, str(path), identity, extra], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def says(self, bound: float = BOUND) -> dict[str, Any]:
