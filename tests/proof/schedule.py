@@ -4,6 +4,7 @@
 40 reset c2 0 taken+0.0012          1.2 ms after the first takeover that is committed after 40 s
 """
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,57 +17,59 @@ CANDIDATES = ("leading", "leading", "leading", "standby", "c1", "c2", "c3", "c4"
 SERVERS = ("leader", "follower", "attached", "attached", "zk1", "zk2", "zk3")
 NOBODY = ("-",)
 EVENTS = ("began", "ended", "taken", "released", "session")
-# By name: on whom, how often (a weight), whether it lasts, and where it can be: "": everywhere, "ensemble": three servers
-# at least, "record": where one is kept, "hooks", "clocks": where candidates have them.
-FAULTS: dict[str, tuple[Sequence[str], int, bool, str]] = {
+AT_ONCE, BRIEF, LONG = 0.0, 0.01, 10**0.5  # session timeouts
+# By name: on whom, how often (a weight), how long at least (at most `LONG`), and where it can be: "": everywhere,
+# "ensemble": three servers at least, "record": where one is kept, "hooks", "clocks": where candidates have them.
+FAULTS: dict[str, tuple[Sequence[str], int, float, str]] = {
     # the process
-    "crash": (CANDIDATES, 10, True, ""),
-    "freeze": (CANDIDATES, 9, True, ""),
-    "stop": (CANDIDATES, 5, True, ""),
-    "suspend": (CANDIDATES, 20, True, "clocks"),
-    "drift": (CANDIDATES, 5, True, "clocks"),
-    "resign": (("leading",), 5, False, ""),
+    "crash": (CANDIDATES, 10, BRIEF, ""),
+    "freeze": (CANDIDATES, 9, BRIEF, ""),
+    "stop": (CANDIDATES, 5, BRIEF, ""),
+    "suspend": (CANDIDATES, 20, BRIEF, "clocks"),
+    "drift": (CANDIDATES, 5, BRIEF, "clocks"),
+    "resign": (("leading",), 5, AT_ONCE, ""),
     # its links
-    "silence": (CANDIDATES, 8, True, ""),
-    "mute": (CANDIDATES, 4, True, ""),
-    "deafen": (CANDIDATES, 5, True, ""),
-    "silence-attached": (CANDIDATES, 5, True, ""),
-    "reset": (CANDIDATES, 6, False, ""),
-    "fragments": (CANDIDATES, 2, True, ""),
-    "cut-frame": (CANDIDATES, 3, False, ""),
-    "drop-request": (CANDIDATES, 3, False, ""),
-    "drop-reply": (CANDIDATES, 5, False, ""),
-    "drop-takeover": (CANDIDATES, 5, False, ""),
-    "reset-storm": (CANDIDATES, 2, True, ""),
-    "slow": (CANDIDATES, 4, True, ""),
-    "lossy": (CANDIDATES, 4, True, ""),
+    "silence": (CANDIDATES, 8, BRIEF, ""),
+    "mute": (CANDIDATES, 4, BRIEF, ""),
+    "deafen": (CANDIDATES, 5, BRIEF, ""),
+    "silence-attached": (CANDIDATES, 5, BRIEF, ""),
+    "reset": (CANDIDATES, 6, AT_ONCE, ""),
+    "fragments": (CANDIDATES, 2, BRIEF, ""),
+    "cut-frame": (CANDIDATES, 3, AT_ONCE, ""),
+    "drop-request": (CANDIDATES, 3, AT_ONCE, ""),
+    "drop-reply": (CANDIDATES, 5, AT_ONCE, ""),
+    "drop-takeover": (CANDIDATES, 5, AT_ONCE, ""),
+    "reset-storm": (CANDIDATES, 2, BRIEF, ""),
+    "slow": (CANDIDATES, 4, BRIEF, ""),
+    "lossy": (CANDIDATES, 4, BRIEF, ""),
     # servers
-    "kill": (SERVERS, 7, True, ""),
-    "hang": (SERVERS, 7, True, ""),
-    "restart": (SERVERS, 3, False, ""),
-    "disk-full": (SERVERS, 3, True, ""),
-    "rolled-back": (("follower", "zk1", "zk2", "zk3"), 3, False, "ensemble"),
-    "isolate": (SERVERS, 5, True, "ensemble"),
-    "ghost": (("follower", "attached", "attached", "attached"), 9, True, "ensemble"),
-    "lag": (("follower", "attached"), 5, True, "ensemble"),
-    "quorum-lost": (NOBODY, 3, True, "ensemble"),
-    "rolling-restart": (NOBODY, 3, False, "ensemble"),
-    "all-lossy": (NOBODY, 2, True, ""),
+    "kill": (SERVERS, 7, BRIEF, ""),
+    "hang": (SERVERS, 7, BRIEF, ""),
+    "restart": (SERVERS, 3, AT_ONCE, ""),
+    "disk-full": (SERVERS, 3, BRIEF, ""),
+    "rolled-back": (("follower", "zk1", "zk2", "zk3"), 3, AT_ONCE, "ensemble"),
+    "isolate": (SERVERS, 5, BRIEF, "ensemble"),
+    "ghost": (("follower", "attached", "attached", "attached"), 9, BRIEF, "ensemble"),
+    "lag": (("follower", "attached"), 5, BRIEF, "ensemble"),
+    "quorum-lost": (NOBODY, 3, BRIEF, "ensemble"),
+    "rolling-restart": (NOBODY, 3, AT_ONCE, "ensemble"),
+    "all-lossy": (NOBODY, 2, BRIEF, ""),
     # session and data
-    "expire": (("leading", "leading", "standby"), 5, False, "record"),
-    "stranger": (("leading", "leading", "standby"), 4, False, "record"),
-    "taken-over": (("leading", "standby"), 4, False, ""),
-    "delete-node": (NOBODY, 4, False, "record"),
-    "delete-parent": (NOBODY, 2, False, "record"),
-    "rubbish-record": (NOBODY, 3, False, "record"),
-    "rubbish-ended": (NOBODY, 2, False, "record"),
-    "acl": (("parent", "record"), 2, True, ""),
+    "expire": (("leading", "leading", "standby"), 5, AT_ONCE, "record"),
+    "stranger": (("leading", "leading", "standby"), 4, AT_ONCE, "record"),
+    "taken-over": (("leading", "standby"), 4, AT_ONCE, ""),
+    "delete-node": (NOBODY, 4, AT_ONCE, "record"),
+    "delete-parent": (NOBODY, 2, AT_ONCE, "record"),
+    "rubbish-record": (NOBODY, 3, AT_ONCE, "record"),
+    "rubbish-ended": (NOBODY, 2, AT_ONCE, "record"),
+    "acl": (("parent", "record"), 2, BRIEF, ""),
     # several at once
-    "depose": (("leading", "leading", "standby"), 4, False, "ensemble"),
-    "late-bid": (("standby",), 4, False, "record"),
-    "unseat": (("leading",), 3, True, "record"),
+    "depose": (("leading", "leading", "standby"), 4, AT_ONCE, "ensemble"),
+    "late-answer": (("attached",), 12, 0.5, "ensemble"),
+    "late-bid": (("standby",), 4, AT_ONCE, "record"),
+    "unseat": (("leading",), 3, BRIEF, "record"),
     # the work's own surroundings
-    "hook-fails": (NOBODY, 3, True, "hooks"),
+    "hook-fails": (NOBODY, 3, BRIEF, "hooks"),
 }
 
 
@@ -136,8 +139,8 @@ def draw(scene: Scene) -> list[Entry]:
 
 
 def _entry(rng: random.Random, scene: Scene, at: float, name: str, target: str = "") -> Entry:
-    targets, _, lasts, _ = FAULTS[name]
-    length = round(scene.timeout * 10 ** rng.uniform(-2, 0.5), 4) if lasts else 0.0
+    targets, _, least, _ = FAULTS[name]
+    length = round(scene.timeout * math.exp(rng.uniform(math.log(least), math.log(LONG))), 4) if least else 0.0
     after, delay = "", 0.0
     if not target and rng.random() < 0.35:
         after = rng.choice(EVENTS)

@@ -10,7 +10,7 @@ from aioha.testing.history import History, Kind
 
 __all__ = ["COUNTER", "Boom", "Hands", "Job", "Store", "draw", "work"]
 
-STEP = 0.02, 0.2  # seconds between steps
+STEP = 0.005, 0.05  # of the session timeout, between steps: a lease is seen from the inside some forty times
 COUNTER = "/counter"  # what transactions write to
 IN_FLIGHT = 0.1  # of all writes: how many are under way for a while, and arrive even if their writer is dead by then
 
@@ -24,7 +24,7 @@ class Job:
     """How the work of one term goes. `ends`: "", "returns", "raises" or "resigns", after `length` seconds.
 
     cleanup: seconds that it takes to end once cancelled. ignores: it goes on after the first cancellation, for so long at
-    most. transactions: share of steps that write to ZooKeeper.
+    most. transactions: share of steps that write to ZooKeeper. pause: seconds between steps, at least and at most.
     """
 
     ends: str
@@ -32,6 +32,7 @@ class Job:
     cleanup: float
     ignores: float
     transactions: float
+    pause: tuple[float, float]
 
 
 def draw(rng: random.Random, timeout: float, stop_grace: float, *, fenced: bool) -> Job:
@@ -40,7 +41,8 @@ def draw(rng: random.Random, timeout: float, stop_grace: float, *, fenced: bool)
     cleanup = rng.choice((0.0, 0.0, rng.uniform(0, 0.9))) * stop_grace
     ignores = timeout * rng.uniform(0.1, 0.5) if rng.random() < 0.08 else 0.0
     transactions = rng.choice((0.0, 0.02, 0.1)) if fenced else 0.0
-    return Job(ends, rng.uniform(0.1, 8.0) * timeout, cleanup, ignores, transactions)
+    pause = STEP[0] * timeout, STEP[1] * timeout
+    return Job(ends, rng.uniform(0.1, 8.0) * timeout, cleanup, ignores, transactions, pause)
 
 
 class Store:
@@ -102,11 +104,11 @@ async def _clean_up(job: Job, hands: Hands, loop: asyncio.AbstractEventLoop) -> 
 
 async def _one(term: Term, job: Job, hands: Hands) -> None:
     loop = asyncio.get_running_loop()
-    due = loop.time() + hands.rng.uniform(*STEP)
+    due = loop.time() + hands.rng.uniform(*job.pause)
     await asyncio.sleep(due - loop.time())
     hands.step()
     hands.write(hands.rng.expovariate(1.0) if hands.rng.random() < IN_FLIGHT else 0.0)
-    thawed = loop.time() > due + STEP[1]  # and believes what it believed before: just then it must be refused
+    thawed = loop.time() > due + job.pause[1]  # and believes what it believed before: just then it must be refused
     if job.transactions and (hands.rng.random() < job.transactions or thawed):
         try:
             async with term.transaction() as t:

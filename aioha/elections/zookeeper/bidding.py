@@ -21,7 +21,7 @@ from ..protocol import Leader
 from .attention import Attention
 from .grant import WORTH_STARTING, SessionGrant
 from .ground import Ground
-from .leaving import OURS
+from .leaving import OURS, UNRECORDED
 from .ledger import LedgerView, View, look
 from .oldterms import OldTerms
 from .takeover import Takeover
@@ -204,9 +204,11 @@ class Bidder:
         return self._settings.grace_within(session.timeout) + session.timeout * (WORTH_STARTING + BID_SHARE)
 
     def _check(self, before: LedgerView | None) -> requests.Request:
-        """Passes for this term only: a takeover moves the record on; without a record, nobody else's node is at 1."""
+        """Passes for this term only: a takeover moves the record on; without one, no node of a recorded term passes, and
+        none that was made by others.
+        """
         if before is None:
-            return requests.check(self._ground.path, OURS)
+            return requests.check(self._ground.path, UNRECORDED)
         return requests.check(self._ground.names.record, before.version + 1)
 
     def _successor(self, session: ZooKeeperSession, ledger: LedgerView | None) -> Record | None:
@@ -236,4 +238,6 @@ class Bidder:
         if ledger is not None and successor is not None:
             operations.append(requests.create(names.seat, self._settings.identity.encode(), ephemeral=True, acl=acl))
             operations.append(requests.set_data(names.record, successor.encode(), ledger.version))
+        else:
+            operations.append(requests.set_data(self._ground.path, self._payload, OURS))
         return operations

@@ -15,10 +15,12 @@ from ...wire.errors import NoAuth, NodeExists, NoNode
 from .ledger import Names
 from .znodes import PASSING, commit_something, stat_or_none
 
-__all__ = ["OURS", "leave", "release"]
+__all__ = ["OURS", "UNRECORDED", "leave", "release"]
 
 STUMBLE = 0.05  # seconds, jittered
-OURS = 1  # version of a leader's node that was created and set in one transaction; one made by others is at 0
+# Versions of a leader's node, by which it can be told whose kind it is without a read: ours are created and set in one
+# transaction, those without a record twice, so that neither passes for the other's; one made by others is at 0.
+OURS, UNRECORDED = 1, 2
 
 
 async def release(

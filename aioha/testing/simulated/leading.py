@@ -57,6 +57,11 @@ class Leading:
             self.sessions.stop()
             self.front.close()
 
+    @property
+    def next_ping(self) -> float:
+        """When it asks its followers for their touches the next time, by its own clock."""
+        return self._ping.when()
+
     # ------------------------------------------------------------------ gathering a quorum
 
     def meet(self, wire: Wire) -> None:

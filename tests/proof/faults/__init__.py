@@ -68,6 +68,7 @@ INJECTORS: dict[str, Callable[["Stage", Entry], Undo]] = {
     "acl": byhand.acl,
     "hook-fails": processes.hook_fails,
     "depose": composed.depose,
+    "late-answer": composed.late_answer,
     "late-bid": composed.late_bid,
     "unseat": composed.unseat,
 }

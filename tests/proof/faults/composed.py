@@ -2,20 +2,24 @@
 
 from typing import TYPE_CHECKING
 
+from aioha.heartbeat import SILENCE
+from aioha.lease import gap_for
 from aioha.testing.history import Fact, Kind
 from aioha.testing.simulated import Weather
+from aioha.testing.simulated.leading import Leading
 
 from ..scene import PATH
 from ..schedule import Entry
 from . import byhand, processes
 from .links import weathered
-from .whom import RECORD, NotNow, Undo, the_candidate, the_leader
+from .whom import RECORD, NotNow, Undo, chance_of, the_candidate, the_leader, the_server
 
 if TYPE_CHECKING:
     from ..stage import Stage
 
-__all__ = ["depose", "late_bid", "unseat"]
+__all__ = ["depose", "late_answer", "late_bid", "unseat"]
 
+A_MOMENT = 1e-6  # seconds
 LATE = 1 / 10  # of the session timeout: less than the silence after which a connection is dropped
 
 
@@ -39,6 +43,37 @@ def depose(stage: "Stage", entry: Entry) -> Undo:
 
     stage.later((stage.scene.sync_limit + 2) * stage.scene.tick, heal)
     return None
+
+
+def late_answer(stage: "Stage", entry: Entry) -> Undo:
+    """A follower hears the ensemble's leader late from now on, and cannot answer it any more just when it hears the next
+    question for touches: a write that was sent meanwhile is committed, and touches from before it never arrive.
+    """
+    server, leader, network = the_server(stage, entry.target), the_leader(stage), stage.simulation.network
+    role = leader.role
+    if server is leader or not isinstance(role, Leading):
+        raise NotNow
+    scene = stage.scene
+    gap = min(gap_for(scene.timeout, plan.options.get("tick")) for plan in scene.plans)
+    least, most = gap - scene.tick / 2, scene.timeout * SILENCE - 2 * scene.delay
+    if most < least:
+        raise NotNow  # the candidate would leave a server that is later than the gap allows for
+    latency = chance_of(entry).uniform((least + most) / 2, most)
+    heal = weathered(stage, [(leader.name, server.name)], Weather(latency, 0.0))
+
+    def cut() -> None:
+        if stage.storming:
+            network.silence(server.name, leader.name)
+
+    def over() -> None:
+        stage.mended()
+        network.heal(server.name, leader.name)
+        if heal is not None:
+            heal()
+
+    asked = max(role.next_ping - leader.loop.time_of(leader.name), 0.0)
+    stage.later(asked + latency - A_MOMENT, cut)
+    return over
 
 
 def late_bid(stage: "Stage", entry: Entry) -> Undo:

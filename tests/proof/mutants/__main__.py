@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     with ProcessPoolExecutor(given.jobs) as pool:
         for found in pool.map(one, names):
             print(found, flush=True)
-            if found.violation is None or found.violation.invariant not in MUTANTS[found.name].breaks:
+            if found.violation is None:
                 print(
                     f"  {MUTANTS[found.name].wrong}: expected to break {' or '.join(MUTANTS[found.name].breaks)}", flush=True
                 )

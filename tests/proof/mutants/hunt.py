@@ -56,13 +56,13 @@ def hunt(mutant: Mutant, seeds: Iterable[int], minutes: float = MINUTES) -> Hunt
 
 
 def caught_at(mutant: Mutant, seed: int, minutes: float = MINUTES) -> Violation | None:
-    """The first violation at this seed that counts. Raises `Broken`."""
+    """The first violation at this seed of what it is expected to break. Raises `Broken`."""
     with mutant.planted():
         violations = play(seed, minutes).violations
     for violation in violations:
         if any(name in violation.what for name in BROKEN):
             raise Broken(f"{mutant.name} at seed {seed}: {violation}")
-    return next((violation for violation in violations if mutant.shows in violation.what), None)
+    return next((each for each in violations if each.invariant in mutant.breaks and mutant.shows in each.what), None)
 
 
 @functools.cache
