@@ -80,15 +80,19 @@ class Heartbeat:
 
     async def run(self, connection: Connection) -> None:
         """Beat until the connection is lost; drops it when it falls silent."""
+        loop = asyncio.get_running_loop()
+        connection.ended.add_done_callback(self._hasten)
         try:
             while connection.lost is None:
                 begun = self._clock()
                 # Before the beat: a stake that comes during it wants a beat of its own, at once.
-                self._hurry = asyncio.get_running_loop().create_future()
+                self._hurry = loop.create_future()
                 await self._beat(connection)
-                pause = self.pace - (self._clock() - begun)
-                if pause > 0:
-                    await asyncio.wait({self._hurry, connection.ended}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                pause = loop.call_later(max(self.pace - (self._clock() - begun), 0.0), self._hasten)
+                try:
+                    await self._hurry
+                finally:
+                    pause.cancel()
         finally:
             connection.abort("session given up")
 
@@ -120,20 +124,30 @@ class Heartbeat:
         self._proofs = [*(each for each in self._proofs if not each.done()), proof]
         return proof
 
-    def _hasten(self) -> None:
+    def _hasten(self, _: object = None) -> None:
         if self._hurry is not None and not self._hurry.done():
             self._hurry.set_result(None)
 
     async def _beat(self, connection: Connection) -> None:
-        beat = asyncio.ensure_future(self._one(connection))
+        """One heartbeat. No request may stay unanswered meanwhile for longer than `silence`."""
+        self._look_later(connection, self.silence)
         try:
-            await self._answered(beat, connection)
+            await self._one(connection)
         finally:
-            if not beat.done():
-                beat.cancel()
-                await asyncio.wait({beat})
-        if not beat.cancelled():
-            beat.result()  # raises what broke inside, for all to hear
+            self._look.cancel()
+
+    def _look_later(self, connection: Connection, pause: float, *, again: bool = False) -> None:
+        due = self._clock() + pause
+        self._look = asyncio.get_running_loop().call_later(pause, self._look_for_life, connection, due, again)
+
+    def _look_for_life(self, connection: Connection, due: float, again: bool) -> None:
+        now, since = self._clock(), connection.unanswered_since
+        if since is None or now < since + self.silence:
+            self._look_later(connection, self.silence - (0.0 if since is None else now - since))
+        elif not again and now > due + LATE:
+            self._look_later(connection, LATE, again=True)  # we were blocked: first read what has come meanwhile
+        else:
+            connection.abort(f"no answer for {now - since:.2g} s")  # which ends the heartbeat
 
     async def _one(self, connection: Connection) -> None:
         try:
@@ -175,18 +189,3 @@ class Heartbeat:
         except ConnectionError:  # lost before it leaves: the same as lost after it
             raise ConnectionLoss from None
         await reply
-
-    async def _answered(self, beat: "asyncio.Future[None]", connection: Connection) -> None:
-        """Wait for the heartbeat's answers; no request may stay unanswered for longer than `silence`."""
-        late = False
-        while not beat.done():
-            since = connection.unanswered_since
-            due = (self._clock() if since is None else since) + self.silence
-            await asyncio.wait({beat}, timeout=LATE if late else max(due - self._clock(), 0.0))
-            now, since = self._clock(), connection.unanswered_since
-            if beat.done() or since is None or now < since + self.silence:
-                late = False
-            elif not late and now > due + LATE:
-                late = True  # we were blocked, not the server silent: first read what has come meanwhile
-            else:
-                connection.abort(f"no answer for {now - since:.2g} s")

@@ -11,7 +11,7 @@ from aioha.testing.simulated import Weather
 
 __all__ = ["INIT_LIMIT", "Plan", "Scene", "draw"]
 
-TIMEOUTS = {2.0: 4, 3.0: 5, 4.0: 10, 6.0: 16, 8.0: 10, 10.0: 20, 15.0: 12, 20.0: 11, 30.0: 12}  # and how often, in percent
+TIMEOUTS = {2.0: 2, 3.0: 3, 4.0: 5, 6.0: 10, 8.0: 10, 10.0: 25, 15.0: 15, 20.0: 15, 30.0: 15}  # and how often, in percent
 INIT_LIMIT = 10  # ticks
 TICKS_IN_TIMEOUT = (2.0, 2.0, 2.5, 3.0, 4.0, 5.0, 8.0)
 SHORTEST_TICK = 0.2

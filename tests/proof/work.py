@@ -10,7 +10,7 @@ from aioha.testing.history import History, Kind
 
 __all__ = ["COUNTER", "Boom", "Hands", "Job", "Store", "draw", "work"]
 
-STEP = 0.005, 0.05  # of the session timeout, between steps: a lease is seen from the inside some forty times
+STEP = 0.01, 0.07  # of the session timeout, between steps
 COUNTER = "/counter"  # what transactions write to
 IN_FLIGHT = 0.1  # of all writes: how many are under way for a while, and arrive even if their writer is dead by then
 
