@@ -68,7 +68,8 @@ class Looking:
     def _join(self, sender: int, mode: str, round_: int, vote: Vote) -> None:
         server = self._server
         self._decided[sender] = (mode, round_, vote)
-        alike = [who for who, (_, when, what) in self._decided.items() if (when, what) == (round_, vote)]
+        # Whom they follow, and in which epoch: they may have come to it in different rounds (`Vote.equals`, ZOOKEEPER-1805).
+        alike = [who for who, (_, _, (epoch, _, leader)) in self._decided.items() if (epoch, leader) == (vote[0], vote[2])]
         own = 1 if round_ == server.round and vote == self._vote else 0  # we vote like them, and may complete the quorum
         leads = vote[2] in alike and self._decided[vote[2]][0] == "leader"
         if len(alike) + own >= server.quorum and (leads or (vote[2] == server.number and own)):

@@ -250,7 +250,9 @@ class Server:
         if isinstance(self.role, Looking):
             self.role.hear(sender, mode, round_, vote)
         elif self.role is not None and mode is None:
-            self.tell(sender, self.role.mode, *self._decided)
+            round_, (epoch, newest, leader) = self._decided
+            # The epoch that was agreed on (ZOOKEEPER-1732): all that follow one leader are seen to do so.
+            self.tell(sender, self.role.mode, round_, (self.current_epoch if self.front else epoch, newest, leader))
 
     # ------------------------------------------------------------------ data
 
