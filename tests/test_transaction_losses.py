@@ -109,6 +109,7 @@ async def test_let_out_of_the_body_it_is_a_loss_also_in_a_group(
 ) -> None:
     with pytest.raises(LeadershipLost) as lost:
         async with elector.campaign() as term:
+            await term.confirm()  # the first heartbeat, which would tell us as well, is on its way by then
             take_over(hand, path)
             async with asyncio.TaskGroup() as group:
                 for number in range(3):

@@ -168,6 +168,7 @@ class Stage:
             await asyncio.sleep(HOLD)
         # What was held back is sent on, also that of processes that are dead by now: their kernels do it.
         await asyncio.sleep(max(self._mended + LONGEST_RETRANSMISSION - self.simulation.clock(), 0.0))
+        await asyncio.sleep(max(self.simulation.network.last_arrival - self.loop.now, 0.0))
         for candidate in self.candidates:
             candidate.start()
         self._calm()

@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Any
 
 from . import tampering
-from .handles import ACTOR, Handle
+from .handles import ACTOR, Handle, Post
 from .links import Link, Weather
 from .loop import VirtualLoop
 from .streams import End, joined, reset_by_peer
@@ -188,6 +188,11 @@ class Network:
             end.abort()
 
     # ------------------------------------------------------------------ what has happened
+
+    @property
+    def last_arrival(self) -> float:
+        """When all that is under way now will have arrived, but for what a silent link holds."""
+        return max((due for due, _, item in self.loop.timers if isinstance(item, Post)), default=self.loop.now)
 
     def record(self, who: bytes, what: bytes) -> None:
         """Goes into the fingerprint of the run."""

@@ -118,6 +118,9 @@ class Server:
         if role is not None:
             role.stop()
         self.network.close_streams(self.host)
+        self._votes.clear()
+        for peer in self._peers.values():
+            peer._votes.pop(self.number, None)  # noqa: SLF001 - our own
         self.round = 0
         self.loop.discard(self.host.actor)
         self._choking = False
