@@ -139,6 +139,28 @@ async def test_ghost_follower_that_still_answers_pings(timeout: float, tick: flo
         pytest.fail("c0 does not lead at the cut")
 
 
+async def test_a_deposed_leader_that_still_answers() -> None:
+    """The ensemble's leader is cut off from all others, and its clients are not: it answers them until it notices, and the
+    others elect another leader.
+    """
+    async with Ensemble(3, tick=0.5, sync_limit=4, cuttable=True) as ensemble:
+        for _ in range(5):
+            leader, place = ensemble.leader(), path()
+            others = ",".join(server.address for server in ensemble.followers())
+            wheres = [f"zk://{leader.address}{place}", f"zk://{others}{place}"]
+            async with candidates(wheres, 2, session_timeout=4.0) as (history, _each):
+                ensemble.isolate(leader)
+                cut = now()
+                if history.terms()[-1][2] == "c0":  # the other one leads if the machine has stood still just before
+                    end = await history.next("END", "c0", after=cut)
+                    start = await history.next("START", "c1", after=end.at)
+                    print(f"deposed leader: stopped after {end.at - cut:.2f} s, next after {start.at - cut:.2f} s")
+                    return
+            ensemble.heal()
+            await ensemble.ready()
+        pytest.fail("c0 does not lead at the cut")
+
+
 def stop(candidate: Candidate) -> None:
     candidate.signal(signal.SIGSTOP)
     while psutil.Process(candidate.pid).status() != psutil.STATUS_STOPPED:
