@@ -222,10 +222,10 @@ async def expiry_windows(w: Breakable) -> None:
     async def one(where: str, number: int) -> None:
         await asyncio.sleep(number * 0.033)
         watcher = await Raw(w.transcript.aside(), "watcher", w._addresses["leader"]).connect(20.0)
+        pinged, longest = w.clock(), 0.0
         raw = await Raw(w.transcript.aside(), where, w._addresses[where]).connect(timeout)
         await raw.create(f"{w.root}/{where}-{number}", b"", EPHEMERAL)
         await watcher.exists(f"{w.root}/{where}-{number}", True)
-        pinged, longest = w.clock(), 0.0
         for _ in range(5):
             await asyncio.sleep(0.07)
             before, pinged = pinged, w.clock()
@@ -298,7 +298,10 @@ def test_fault(breakable: Ensemble, name: str) -> None:
     expected = run(lambda simulation: in_simulation(CASES[name], simulation))
     found = list[str]()
     for _ in range(ATTEMPTS):
-        found = asyncio.run(in_reality(CASES[name], breakable))
+        try:
+            found = asyncio.run(in_reality(CASES[name], breakable))
+        except AssertionError as error:  # servers and we share a machine that may stand still
+            found = [str(error)]
         if found == expected:
             return
     pytest.fail("\n".join(["real:", *found, "", "simulated:", *expected]), pytrace=False)
