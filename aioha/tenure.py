@@ -1,6 +1,6 @@
 """Holding one term while its work runs: when to end it, and how the work is told.
 
-Supervision is synchronous: the grant and one timer call `_judge`, which asks the clock first. The work's task is
+Supervision is synchronous: the grant and one alarm call `_judge`, which asks the clock first. The work's task is
 cancelled as `asyncio.timeout` does it, with `Task.cancel` once, so that its `finally` may await, and once more when
 the time to stop is over. Nothing here awaits, so nothing here can be late by more than the loop is.
 """
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
+from .alarm import alarm
 from .clock import Clock
 from .elections import Grant
 from .errors import LeadershipLost, LeadershipResigned, TermEnded
@@ -23,7 +24,7 @@ __all__ = ["Tenure"]
 
 log = logging.getLogger("aioha")
 
-GLANCE = 1 / 16  # of the lease: a loop timer does not count suspend, so look at the clock this often
+GLANCE = 1 / 16  # of the lease: where no alarm counts suspend, look at the clock this often
 NEVER = float("inf")
 APART = 0.01  # seconds: the least between the first cancellation and the second
 LONGEST_REPORT = 0.5  # seconds
@@ -60,7 +61,7 @@ class Tenure:
         self._insisted = False
         self._cancels = 0
         self._cancels_before = task.cancelling()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = alarm(clock, self._judge)
         happened(Event.WORK)
         self._work = "work" if doing == "leading" else "fence hook"
         log.info("%s: %s, term %s, token %d", place, doing, name_of(grant), grant.token)
@@ -113,8 +114,7 @@ class Tenure:
         self._working = False  # nobody is cancelled by us any more
         if self._watched is not None:
             self._watched.done()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
         for _ in range(self._cancels):
             self._task.uncancel()
         return ending, self._task.cancelling() > self._cancels_before
@@ -137,7 +137,7 @@ class Tenure:
             if self._clock() >= self._due_to_insist():
                 self._insist()
                 return
-        self._set_timer()
+        self._set_alarm()
 
     def _found_over(self) -> Callable[[], TermEnded] | None:
         """How the world has ended the term by now, asking the clock and the grant."""
@@ -160,7 +160,7 @@ class Tenure:
         self._stop_by = NEVER if protected else self._told_at + self._grant.stop_grace
         self._happened(Event.STOP)
         self._cancel(str(message))
-        self._set_timer()
+        self._set_alarm()
 
     def _insist(self) -> None:
         """The time to stop is over and the work still runs: once more. The watchdog, in its thread, reports it."""
@@ -214,11 +214,6 @@ class Tenure:
         if self._working and self._task.cancel(message):
             self._cancels += 1
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _set_alarm(self) -> None:
         until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due_to_insist()
-        if until == NEVER:
-            return
-        pause = max(0.0, min(until - self._clock(), self._grant.lease * GLANCE))
-        self._timer = asyncio.get_running_loop().call_later(pause, self._judge)
+        self._alarm.set(until, self._grant.lease * GLANCE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from proof.operator import Operator
 
-from aioha import Elector, SessionFailed, Term
+from aioha import Elector, SessionFailed, Term, TermEnded
 from aioha.testing.simulated import Simulation, acl, run
 from aioha.testing.simulated.codes import Perm
 from aioha.testing.simulated.looking import Looking
@@ -224,3 +224,34 @@ def test_votes_that_were_held_for_a_frozen_server_do_not_hold_up_those_for_the_n
         await ensemble.ready()
 
     run(main, 2647)
+
+
+def test_work_by_hand_ends_at_once_when_its_host_wakes_up_too_late() -> None:
+    """Seed 3770: the timers of a loop had stood still with it, and work that nobody asks at each step went on."""
+
+    async def main(simulation: Simulation) -> None:
+        ensemble = await simulation.ensemble(3, tick=1.0)
+        network, steps = simulation.network, list[float]()
+        network.set_rate("laptop", 1.0)
+
+        async def lead() -> None:
+            clock = simulation.clock_of("laptop")
+            async with Elector(ensemble.where(PATH), session_timeout=10.0, clock=clock) as elector, elector.campaign():
+                while True:
+                    await asyncio.sleep(0.02)
+                    steps.append(simulation.clock())
+
+        with simulation.on("laptop"):
+            task = asyncio.create_task(lead())
+        await asyncio.sleep(5.0)
+        assert steps
+        network.suspend("laptop")
+        await asyncio.sleep(30.0)
+        network.thaw("laptop")
+        woken = simulation.clock()
+        await asyncio.wait({task}, timeout=20.0)
+        with pytest.raises(TermEnded):
+            task.result()
+        assert steps[-1] < woken
+
+    run(main, 3770)

@@ -25,6 +25,7 @@ LAYERS = {
         "aioha.observe",
         "aioha.standing",
         "aioha.shared",
+        "aioha.alarm",
         "aioha.tenure",
         "aioha.threshold",
         "aioha.steps",

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any
 
 from .clocks import HostClock
-from .handles import ACTOR, Handle, Post
+from .handles import ACTOR, Alarm, Handle, Post
 
 __all__ = ["Actors"]
 
@@ -88,6 +88,8 @@ class Actors:
 
     def _due(self, entry: tuple[float, int, Handle | Post], actor: str) -> float:
         due, _, timer = entry
-        if isinstance(timer, Handle) and timer.context.get(ACTOR) == actor:
-            return self.clocks[actor].when_monotonic(timer.reading, self.now)
-        return due
+        if not isinstance(timer, Handle) or timer.context.get(ACTOR) != actor:
+            return due
+        clock = self.clocks[actor]
+        when = clock.when_alarm if isinstance(timer, Alarm) else clock.when_monotonic
+        return when(timer.reading, self.now)

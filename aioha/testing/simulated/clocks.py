@@ -25,6 +25,15 @@ class HostClock:
         """True time of a reading, past or future, as if the rate had always been and would remain what it is."""
         return self._since + (reading - self._boottime) / self.rate
 
+    def when_alarm(self, reading: float, now: float) -> float:
+        """As `when_monotonic`, by `boottime`: a host that wakes up finds due what has passed meanwhile."""
+        if self.is_suspended:
+            return math.inf
+        due = max(now, self.when_boottime(reading))
+        while self.boottime(due) < reading:
+            due = math.nextafter(due, math.inf)
+        return due
+
     def when_monotonic(self, reading: float, now: float) -> float:
         """True time, not before `now`, at which a timer set for that reading is due; `inf` while suspended.
 

@@ -9,7 +9,7 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ACTOR", "Future", "Handle", "Post", "Task"]
+__all__ = ["ACTOR", "Alarm", "Future", "Handle", "Post", "Task"]
 
 ACTOR: "contextvars.ContextVar[str]" = contextvars.ContextVar("aioha simulated actor", default="main")
 
@@ -41,6 +41,12 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"<Handle {'cancelled' if self.is_cancelled else self.callback} at {self.reading:g}>"
+
+
+class Alarm(Handle):
+    """Due by the clock that goes on while its host is suspended."""
+
+    __slots__ = ()
 
 
 class Post:

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, NoReturn, TypeVar
 
 from .actors import Actors
-from .handles import ACTOR, Future, Handle, Post, Task
+from .handles import ACTOR, Alarm, Future, Handle, Post, Task
 
 __all__ = ["Stalled", "VirtualLoop"]
 
@@ -71,6 +71,15 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
             return self.call_at(self.now + delay, callback, *args, context=context)
         actor = ACTOR.get() if context is None else context.get(ACTOR)
         return self.call_at(self.time_of(actor) + delay, callback, *args, context=context)
+
+    def call_at_boottime(self, when: float, callback: Any) -> Handle:
+        """`when`: by the clock of the actor that calls, which goes on while its host is suspended."""
+        timer = Alarm(callback, (), None, when)
+        clock = self.clocks.get(ACTOR.get())
+        self.number += 1
+        due = max(when, self.now) if clock is None else clock.when_alarm(when, self.now)
+        heapq.heappush(self.timers, (due, self.number, timer))
+        return timer
 
     def post(self, when: float, context: contextvars.Context, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         """`call_at` for the network: see `Post`."""

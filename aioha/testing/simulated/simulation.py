@@ -5,12 +5,14 @@ module too, which is seeded for the run and given back as it was.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from .ensemble import SimulatedEnsemble
+from .handles import Handle
 from .links import Weather
 from .loop import VirtualLoop
 from .network import Host, Network
@@ -36,8 +38,7 @@ class Simulation:
 
     def clock_of(self, host: str) -> Callable[[], float]:
         """The host's clock that counts suspend, for `Elector(clock=...)`: see `Network.suspend` and `set_rate`."""
-        loop, actor = self.loop, self.network.host(host).actor
-        return lambda: loop.clocks[actor].boottime(loop.now) if loop.clocks and actor in loop.clocks else loop.now
+        return _HostsClock(self.loop, self.network.host(host).actor)
 
     async def ensemble(self, servers: int = 1, **options: Any) -> SimulatedEnsemble:
         """A new one that serves; see `SimulatedEnsemble`."""
@@ -54,6 +55,39 @@ class Simulation:
     @property
     def fingerprint(self) -> str:
         return self.network.fingerprint
+
+
+class _HostsClock:
+    """What `aioha.alarm` asks of a clock: its reading, and alarms by it."""
+
+    def __init__(self, loop: VirtualLoop, actor: str) -> None:
+        self._loop = loop
+        self._actor = actor
+
+    def __call__(self) -> float:
+        loop, clock = self._loop, self._loop.clocks.get(self._actor)
+        return loop.now if clock is None else clock.boottime(loop.now)
+
+    def alarm(self, ring: Callable[[], None]) -> "_Alarm":
+        return _Alarm(self._loop, ring)
+
+
+class _Alarm:
+    """As the kernel's timers are."""
+
+    def __init__(self, loop: VirtualLoop, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._ring = ring
+        self._timer: Handle | None = None
+
+    def set(self, at: float, glance: float) -> None:
+        self.close()
+        if at < math.inf:
+            self._timer = self._loop.call_at_boottime(at, self._ring)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def run(main: Callable[[Simulation], Awaitable[T]], seed: int = 0, *, weather: Weather | None = None) -> T:

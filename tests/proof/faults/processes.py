@@ -41,11 +41,9 @@ def _thawing(stage: "Stage", candidate: Candidate) -> Undo:
 
 
 def suspend(stage: "Stage", entry: Entry) -> Undo:
-    """To RAM: one of its clocks stands still, and its timers with it. Work by hand is not asked at each step, and may go on
-    for a moment (docs/how-we-know.md): nothing is promised for that.
-    """
+    """To RAM: one of its clocks stands still, and its timers with it."""
     candidate = the_candidate(stage, entry.target)
-    if stage.loop.is_frozen(candidate.host) or (candidate.working and candidate.plan.style == "campaign"):
+    if stage.loop.is_frozen(candidate.host):
         raise NotNow
     stage.history.add(Kind.FROZE, candidate.name)
     stage.simulation.network.suspend(candidate.host)

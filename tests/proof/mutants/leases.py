@@ -129,6 +129,6 @@ LEASES = (
         "no-timer",
         "nothing looks at the clock while the work waits",
         ("I3", "I1"),
-        (Change(Tenure, "_set_timer", lambda self: None),),
+        (Change(Tenure, "_set_alarm", lambda self: None),),
     ),
 )

@@ -1,0 +1,139 @@
+"""Alarms by the clock that goes on while the host is suspended: they ring when it shows what was set, or not at all."""
+
+import asyncio
+import errno
+import os
+import time
+
+import pytest
+
+from aioha import alarm as module
+from aioha.alarm import Alarm, alarm
+from aioha.clock import Clock, boottime
+from aioha.testing.simulated import Simulation, run
+
+pytestmark = pytest.mark.anyio
+
+NEVER = float("inf")
+BOUND = 20.0  # seconds
+
+
+class Bell:
+    """`rung`: what the clock showed each time."""
+
+    def __init__(self, clock: Clock = boottime) -> None:
+        self.rung: list[float] = []
+        self._clock = clock
+        self._heard = asyncio.Event()
+        self.alarm: Alarm = alarm(clock, self._ring)
+
+    def _ring(self) -> None:
+        self.rung.append(self._clock())
+        self._heard.set()
+
+    async def rings(self) -> float:
+        async with asyncio.timeout(BOUND):
+            await self._heard.wait()
+        self._heard.clear()
+        return self.rung[-1]
+
+
+@pytest.fixture(params=["kernel", "looking"])
+def bell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> type[Bell]:
+    """As it is here; and as it is where there is no such timer, or no descriptor left."""
+    if request.param == "looking":
+        monkeypatch.setattr(module, "_timerfd_create", lambda *_: -1)
+    return Bell
+
+
+async def test_it_rings_when_the_clock_shows_it(bell: type[Bell]) -> None:
+    one = bell()
+    at = boottime() + 0.05
+    one.alarm.set(at, 1.0)
+    assert at <= await one.rings() < at + BOUND
+    assert len(one.rung) == 1
+    one.alarm.set(at, 1.0)  # it has passed
+    await one.rings()
+    one.alarm.close()
+
+
+async def test_only_what_was_set_last_counts(bell: type[Bell]) -> None:
+    one, later = bell(), bell()
+    now = boottime()
+    one.alarm.set(now + 0.03, 1.0)
+    one.alarm.set(now + 0.06, 1.0)
+    assert await one.rings() >= now + 0.06
+    one.alarm.set(now + 0.09, 1.0)
+    one.alarm.set(NEVER, 1.0)
+    later.alarm.set(now + 0.12, 1.0)
+    await later.rings()
+    assert len(one.rung) == 1
+    one.alarm.close()
+    later.alarm.close()
+
+
+async def test_once_closed_it_does_not_ring(bell: type[Bell]) -> None:
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    closed, later = bell(), bell()
+    now = boottime()
+    closed.alarm.set(now + 0.02, 1.0)
+    closed.alarm.close()
+    closed.alarm.close()
+    later.alarm.set(now + 0.05, 1.0)
+    await later.rings()
+    later.alarm.close()
+    assert closed.rung == []
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+async def test_a_clock_of_another_kind_is_looked_at_now_and_then() -> None:
+    """A suspend is found out at the next look."""
+    leap = 0.0
+    bell = Bell(lambda: boottime() + leap)
+    bell.alarm.set(boottime() + 1000.0, 0.01)
+    leap = 2000.0
+    await bell.rings()
+    bell.alarm.close()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux has it")
+async def test_no_descriptor_left_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = list[int]()
+
+    def none_left(*_: object) -> int:
+        tried.append(errno.EMFILE)
+        return -1
+
+    monkeypatch.setattr(module, "_timerfd_create", none_left)
+    bell = Bell()
+    bell.alarm.set(boottime() + 0.01, 1.0)
+    await bell.rings()
+    bell.alarm.close()
+    assert tried
+
+
+def test_a_loop_without_descriptors_is_no_failure() -> None:
+    async def main(simulation: Simulation) -> None:
+        bell = Bell(boottime)
+        bell.alarm.set(boottime() + 0.01, 0.5)
+        await bell.rings()
+        bell.alarm.close()
+
+    run(main)
+
+
+def test_a_host_that_was_suspended_is_told_at_once() -> None:
+    async def main(simulation: Simulation) -> None:
+        with simulation.on("laptop"):
+            simulation.network.set_rate("laptop", 1.0)
+            bell = Bell(simulation.clock_of("laptop"))
+            bell.alarm.set(bell._clock() + 10.0, 1.0)
+        simulation.network.suspend("laptop")
+        await asyncio.sleep(60.0)
+        assert bell.rung == []
+        simulation.network.thaw("laptop")
+        woken = simulation.clock()
+        await bell.rings()
+        assert simulation.clock() == woken
+
+    run(main)
