@@ -130,22 +130,24 @@ class Heartbeat:
 
     async def _beat(self, connection: Connection) -> None:
         """One heartbeat. No request may stay unanswered meanwhile for longer than `silence`."""
-        self._look_later(connection, self.silence)
+        self._look_later(connection)
         try:
             await self._one(connection)
         finally:
             self._look.cancel()
 
-    def _look_later(self, connection: Connection, pause: float, *, again: bool = False) -> None:
-        due = self._clock() + pause
+    def _look_later(self, connection: Connection, *, again: bool = False) -> None:
+        now, since = self._clock(), connection.unanswered_since
+        due = (now if since is None else since) + self.silence
+        pause = LATE if again else max(due - now, 0.0)
         self._look = asyncio.get_running_loop().call_later(pause, self._look_for_life, connection, due, again)
 
     def _look_for_life(self, connection: Connection, due: float, again: bool) -> None:
         now, since = self._clock(), connection.unanswered_since
         if since is None or now < since + self.silence:
-            self._look_later(connection, self.silence - (0.0 if since is None else now - since))
+            self._look_later(connection)
         elif not again and now > due + LATE:
-            self._look_later(connection, LATE, again=True)  # we were blocked: first read what has come meanwhile
+            self._look_later(connection, again=True)  # we were blocked: first read what has come meanwhile
         else:
             connection.abort(f"no answer for {now - since:.2g} s")  # which ends the heartbeat
 

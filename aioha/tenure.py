@@ -24,7 +24,7 @@ __all__ = ["Tenure"]
 
 log = logging.getLogger("aioha")
 
-GLANCE = 1 / 16  # of the lease: where no alarm counts suspend, look at the clock this often
+GLANCE = 1 / 16  # of the lease: look at the clock this often; not every alarm counts suspend, and a deadline may come nearer
 NEVER = float("inf")
 APART = 0.01  # seconds: the least between the first cancellation and the second
 LONGEST_REPORT = 0.5  # seconds
@@ -216,4 +216,4 @@ class Tenure:
 
     def _set_alarm(self) -> None:
         until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due_to_insist()
-        self._alarm.set(until, self._grant.lease * GLANCE)
+        self._alarm.set(min(until, self._clock() + self._grant.lease * GLANCE))

@@ -5,12 +5,14 @@ import contextlib
 import itertools
 import json
 import uuid
+from typing import Any
 
 import pytest
 from kazoo.security import make_acl, make_digest_acl
 from operator_client import operator
 
 from aioha import ElectionError, Elector, LayoutMismatch, LeadershipLost, Session, SessionFailed, Term, TermEnded
+from aioha.settings import MOST_DATA
 from aioha.testing import Ensemble, Op, Proxy
 
 BOUND = 20.0
@@ -43,6 +45,19 @@ async def started(
     async with asyncio.timeout(BOUND):
         await asyncio.wait({task, entered}, return_when=asyncio.FIRST_COMPLETED)
     return task, entered, times
+
+
+@pytest.mark.parametrize("options", [{}, {"record": False}, {"layout": "mooon"}], ids=str)
+async def test_the_most_data_that_is_taken_fits_into_a_takeover(
+    zookeeper: Ensemble, path: str, options: dict[str, Any]
+) -> None:
+    """Servers hang up on who sends more than 1 MiB, again and again."""
+    data = bytes(MOST_DATA)
+    async with asyncio.timeout(BOUND), Elector(zookeeper.where(path), data=data, **options) as elector, elector.campaign():
+        with operator(zookeeper.connect_string) as client:
+            found, _ = await asyncio.to_thread(client.get, path)
+            assert found.rstrip(b"\0") == data.rstrip(b"\0")
+            assert len(found) >= len(data)
 
 
 async def test_nodes_are_where_the_layout_says(zookeeper: Ensemble, path: str) -> None:

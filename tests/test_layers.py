@@ -26,6 +26,7 @@ LAYERS = {
         "aioha.standing",
         "aioha.shared",
         "aioha.alarm",
+        "aioha.timerfd",
         "aioha.tenure",
         "aioha.threshold",
         "aioha.steps",

@@ -230,14 +230,13 @@ class Bidder:
         return Takeover(session, self._ground.names, view, successor, operations, self._enough(session))
 
     def _operations(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
-        acl, names = self._ground.acl, self._ground.names
-        operations = [
-            requests.create(self._ground.path, self._payload, ephemeral=True, acl=acl),
-            requests.set_data(self._ground.path, self._payload, 0),
+        acl, names, path, data = self._ground.acl, self._ground.names, self._ground.path, self._payload
+        create = requests.create(path, data, ephemeral=True, acl=acl)
+        if ledger is None or successor is None:
+            return [create, requests.set_data(path, b"", 0), requests.set_data(path, data, OURS)]
+        return [
+            create,
+            requests.set_data(path, data, 0),
+            requests.create(names.seat, self._settings.identity.encode(), ephemeral=True, acl=acl),
+            requests.set_data(names.record, successor.encode(), ledger.version),
         ]
-        if ledger is not None and successor is not None:
-            operations.append(requests.create(names.seat, self._settings.identity.encode(), ephemeral=True, acl=acl))
-            operations.append(requests.set_data(names.record, successor.encode(), ledger.version))
-        else:
-            operations.append(requests.set_data(self._ground.path, self._payload, OURS))
-        return operations

@@ -72,10 +72,10 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
         actor = ACTOR.get() if context is None else context.get(ACTOR)
         return self.call_at(self.time_of(actor) + delay, callback, *args, context=context)
 
-    def call_at_boottime(self, when: float, callback: Any) -> Handle:
-        """`when`: by the clock of the actor that calls, which goes on while its host is suspended."""
-        timer = Alarm(callback, (), None, when)
-        clock = self.clocks.get(ACTOR.get())
+    def call_at_boottime(self, when: float, callback: Any, context: contextvars.Context) -> Handle:
+        """`when`: by the clock, of the actor that is called, which goes on while its host is suspended."""
+        timer = Alarm(callback, (), context, when)
+        clock = self.clocks.get(context.get(ACTOR))
         self.number += 1
         due = max(when, self.now) if clock is None else clock.when_alarm(when, self.now)
         heapq.heappush(self.timers, (due, self.number, timer))

@@ -5,6 +5,7 @@ module too, which is seeded for the run and given back as it was.
 """
 
 import asyncio
+import contextvars
 import math
 import random
 from collections.abc import Awaitable, Callable, Generator
@@ -78,12 +79,13 @@ class _Alarm:
     def __init__(self, loop: VirtualLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
         self._ring = ring
+        self._context = contextvars.copy_context()
         self._timer: Handle | None = None
 
-    def set(self, at: float, glance: float) -> None:
+    def set(self, at: float) -> None:
         self.close()
         if at < math.inf:
-            self._timer = self._loop.call_at_boottime(at, self._ring)
+            self._timer = self._loop.call_at_boottime(at, self._ring, self._context)
 
     def close(self) -> None:
         if self._timer is not None:
