@@ -74,7 +74,7 @@ class _Kernel:
     def set(self, at: float) -> None:
         assert timerfd is not None
         if self._descriptor >= 0 and not timerfd.set_to(self._descriptor, at) and at < NEVER:
-            self._loop.call_later(max(0.0, at - boottime()), self._ring)  # somebody has closed it under us
+            self._loop.call_later(max(0.0, at - boottime()), self._ring_if_open)  # somebody has closed it under us
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -82,6 +82,10 @@ class _Kernel:
             if not self._loop.is_closed():
                 self._loop.remove_reader(descriptor)
             os.close(descriptor)
+
+    def _ring_if_open(self) -> None:
+        if self._descriptor >= 0:
+            self._ring()
 
     def _due(self) -> None:
         try:

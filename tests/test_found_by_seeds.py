@@ -246,10 +246,14 @@ def test_work_by_hand_ends_at_once_when_its_host_wakes_up_too_late() -> None:
         await asyncio.sleep(5.0)
         assert steps
         network.suspend("laptop")
+        for server in ensemble.servers:
+            network.cut("laptop", server.name)  # no news of the servers ends the term, the clock alone can
         await asyncio.sleep(30.0)
         network.thaw("laptop")
         woken = simulation.clock()
-        await asyncio.wait({task}, timeout=20.0)
+        await asyncio.sleep(2.0)
+        network.heal("laptop")
+        await asyncio.wait({task}, timeout=60.0)
         with pytest.raises(TermEnded):
             task.result()
         assert steps[-1] < woken
