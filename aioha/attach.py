@@ -58,8 +58,9 @@ class Attacher:
         self._patience = FIRST_PATIENCE
         self._scope: anyio.CancelScope | None = None
 
-    async def attach(self, session: Attachable, pause: float) -> Connection | None:
-        """The connection that the session is attached to now; None if it died meanwhile. `pause`: before the first try.
+    async def attach(self, session: Attachable, pause: float, last: Connection | None = None) -> Connection | None:
+        """The connection that the session is attached to now; None if it died meanwhile. `pause`: seconds before the first
+        try. `last`: the connection that it was attached to before.
 
         Unbounded. Raises `SessionExpired`, `SessionFailed`.
         """
@@ -67,6 +68,11 @@ class Attacher:
         async def greet(connection: Connection) -> Connection | None:
             return await self._greet(session, connection)
 
+        if last is not None:
+            # Begin with the others. But a server that hangs up may have closed our session, as anybody may ask it to: then
+            # it says so at once, while work of ours goes on beside the next leader's for as long as we ask elsewhere.
+            again = last.hung_up and not pause
+            self.servers.sort(key=lambda server: (str(server) == last.server) is not again)
         self._patience, told = FIRST_PATIENCE, False
         bound = min(session.timeout * DIAL_SHARE, LONGEST_DIAL)
         with anyio.CancelScope() as self._scope:
@@ -75,8 +81,6 @@ class Attacher:
                     await asyncio.sleep(random.uniform(pause / 2, pause))
                 connection = await first_accepted(self.servers, greet, self._clock, self.failures, bound)
                 if connection is not None:
-                    # Next time begin with the others: this one will have failed.
-                    self.servers.sort(key=lambda server: str(server) == connection.server)
                     return connection
                 if not told:
                     told = True

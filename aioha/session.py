@@ -156,8 +156,8 @@ class ZooKeeperSession:
     async def run(self) -> None:
         """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
         try:
-            pause = 0.0
-            while (connection := await self._attacher.attach(self, pause)) is not None:
+            pause, connection = 0.0, None
+            while (connection := await self._attacher.attach(self, pause, connection)) is not None:
                 since = self._clock()
                 await self.heartbeat.run(connection)
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from proof.operator import Operator
+from simulated_client import Raw, Transcript
+from simulated_numbers import CLOSE, EXISTS, SYNC
 
 from aioha import Elector, SessionFailed, Term, TermEnded
+from aioha.elections import SessionView
 from aioha.testing.simulated import Simulation, acl, run
 from aioha.testing.simulated.codes import Perm
 from aioha.testing.simulated.looking import Looking
@@ -259,3 +262,77 @@ def test_work_by_hand_ends_at_once_when_its_host_wakes_up_too_late() -> None:
         assert steps[-1] < woken
 
     run(main, 3770)
+
+
+def test_a_leader_whose_session_was_closed_hears_of_it_while_other_servers_are_out_of_reach() -> None:
+    """Seed 7288: it asked those first, went on for as long as they did not answer, and the next leader had begun."""
+
+    async def main(simulation: Simulation) -> None:
+        ensemble = await simulation.ensemble(3, tick=1.0)
+        at_work, sessions = list[str](), dict[str, SessionView]()
+
+        async def lead(name: str) -> None:
+            options: dict[str, Any] = {"session_timeout": 10.0, "stop_grace": 0.1, "clock": simulation.clock}
+            async with Elector(ensemble.where(PATH), identity=name, **options) as elector, elector.campaign():
+                assert not at_work
+                at_work.append(name)
+                assert elector.session is not None
+                sessions[name] = elector.session
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    at_work.remove(name)
+
+        tasks = list[asyncio.Task[None]]()
+        for name in ("first", "second"):
+            with simulation.on(name):
+                tasks.append(asyncio.create_task(lead(name)))
+            await asyncio.sleep(1.0)
+        attached = (sessions["first"].server or "").partition(":")[0]
+        for server in ensemble.servers:
+            if server.name != attached:
+                simulation.network.cut("first", server.name)
+        Operator(ensemble).close(sessions["first"].id)
+        with pytest.raises(TermEnded):
+            await tasks[0]
+        await asyncio.sleep(1.0)
+        assert at_work == ["second"]
+        simulation.network.crash("second")
+
+    run(main, 7288)
+
+
+@pytest.mark.parametrize("how", ["closed", "broken"])
+def test_a_simulated_server_sets_no_watch_for_a_connection_that_has_ended(how: str) -> None:
+    """Seed 8246: what was asked behind a request that waits for the ensemble is answered with it, whoever still listens."""
+
+    async def main(simulation: Simulation) -> None:
+        ensemble = await simulation.ensemble(3, tick=1.0)
+        server = ensemble.followers()[0]
+        client = await Raw(Transcript(PATH), "client", (server.name, 2181)).connect()
+        client.send(CLOSE) if how == "closed" else client.send(SYNC, client.packed(SYNC, PATH))
+        client.send(EXISTS, client.packed(EXISTS, PATH, True))
+        await (client.hung_up() if how == "closed" else client.shut())
+        await asyncio.sleep(1.0)
+        assert server.front is not None
+        assert len(server.front.watches) == 0
+
+    run(main, 8246)
+
+
+def test_a_term_that_ends_before_its_node_was_looked_at_leaves_no_watch() -> None:
+    """Seed 8246: the reply to its question came after its end, and from then on it asked again at each change, for good."""
+
+    async def main(simulation: Simulation) -> None:
+        ensemble = await simulation.ensemble(3, tick=1.0)
+
+        async def work(term: Term) -> None:
+            """Over at once."""
+
+        async with Elector(ensemble.where(PATH), session_timeout=10.0, clock=simulation.clock) as elector:
+            for _ in range(3):
+                await elector.lead(work)
+            await asyncio.sleep(1.0)
+            assert sum(len(server.front.watches) for server in ensemble.servers if server.front is not None) == 0
+
+    run(main, 8246)

@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: str, clock: Clock) -> None:
         self.server = server
         self.lost: str | None = None  # why, once it is
+        self.hung_up = False  # lost because the other end has ended it, not because it was silent or unreachable
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done in the tick in which it is lost
         self._clock = clock
         self._listener: Listener | None = None
@@ -136,10 +137,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lose(f"connection lost ({exc})" if exc else "connection closed by the server")
+        hung_up = exc is None or isinstance(exc, ConnectionResetError | BrokenPipeError)
+        self._lose(f"connection lost ({exc})" if exc else "connection closed by the server", hung_up=hung_up)
 
     def eof_received(self) -> None:
-        self._lose("connection closed by the server")
+        self._lose("connection closed by the server", hung_up=True)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
@@ -214,10 +216,12 @@ class Connection(asyncio.Protocol):
         self._pending.remove(overtaking)
         return overtaking
 
-    def _lose(self, reason: str, cause: type[ConnectionError] | ConnectionError = ConnectionError) -> None:
+    def _lose(
+        self, reason: str, cause: type[ConnectionError] | ConnectionError = ConnectionError, *, hung_up: bool = False
+    ) -> None:
         if self.lost is not None:
             return
-        self.lost = reason
+        self.lost, self.hung_up = reason, hung_up
         self.ended.set_result(None)
         if self._transport is not None:
             self._transport.abort()

@@ -1,4 +1,7 @@
-"""Which connections a server tells when a node changes. One-shot, and of this server alone."""
+"""Which connections a server tells when a node changes. One-shot, and of this server alone.
+
+A connection may have ended while what it asked waited behind a write: it is not watched for then, or it would be for good.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +15,7 @@ Table = dict[str, dict[Any, None]]  # path -> connections, in the order in which
 
 
 class WatchTables:
-    """Connections are told by their `notify(event, path)`. A watch on a path without a node is one on its data."""
+    """Connections have `is_open`, and are told by their `notify(event, path)`. A watch on a path without a node is one on its data."""
 
     def __init__(self) -> None:
         self._data: Table = {}
@@ -22,10 +25,10 @@ class WatchTables:
         return sum(len(watchers) for table in (self._data, self._child) for watchers in table.values())
 
     def watch_data(self, path: str, connection: Any) -> None:
-        self._data.setdefault(path, {})[connection] = None
+        _watch(self._data, path, connection)
 
     def watch_children(self, path: str, connection: Any) -> None:
-        self._child.setdefault(path, {})[connection] = None
+        _watch(self._child, path, connection)
 
     def forget(self, connection: Any) -> None:
         for table in (self._data, self._child):
@@ -70,3 +73,8 @@ class WatchTables:
                 connection.notify(Event.CHILDREN, path)
             else:
                 self.watch_children(path, connection)
+
+
+def _watch(table: Table, path: str, connection: Any) -> None:
+    if connection.is_open:
+        table.setdefault(path, {})[connection] = None
