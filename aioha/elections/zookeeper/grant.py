@@ -199,8 +199,8 @@ class SessionGrant:
 
     def node_event(self, event: int = 0, path: str = "") -> None:
         """The watch on the leader's node fired: look whether it is still ours."""
-        if self.ended is not None or self.session.state.is_dead:
-            return
+        if self.ended is not None or self._releasing is not None or self.session.state.is_dead:
+            return  # also where a reply has armed the watch after `release` had forgotten it
         try:
             reply = self.session.exists(self.path, self.node_event)
         except ConnectionError:

@@ -1,6 +1,6 @@
 """Which connections a server tells when a node changes. One-shot, and of this server alone.
 
-A connection may have ended while what it asked waited behind a write: it is not watched for then, or it would be for good.
+A connection may have ended while its question waited behind a write. Nobody would take its watch away again: it gets none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ Table = dict[str, dict[Any, None]]  # path -> connections, in the order in which
 
 
 class WatchTables:
-    """Connections have `is_open`, and are told by their `notify(event, path)`. A watch on a path without a node is one on its data."""
+    """Connections are told by their `notify(event, path)`. A watch on a path without a node is one on its data."""
 
     def __init__(self) -> None:
         self._data: Table = {}
