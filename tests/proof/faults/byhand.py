@@ -80,8 +80,8 @@ def delete_node(stage: "Stage", entry: Entry) -> Undo:
 def delete_parent(stage: "Stage", entry: Entry) -> Undo:
     """With it goes the record, and so the seat, the wait, and how far tokens were lifted."""
     leading = stage.truth.owning(stage.truth.owner)
-    if leading is not None and leading.working and leading.takes_its_time:
-        raise NotNow
+    if leading is not None and leading.working and (leading.takes_its_time or not leading.server):
+        raise NotNow  # it must hear of it at once, as whoever comes next waits for nobody
     alone(stage, leading)
     _rubbish(stage, "parent")
     inside = [f"{RECORD}/{name}" for name in ("seat", "ended", "unreadable")]
