@@ -7,13 +7,14 @@ BIN := .venv/bin
 JAR := /usr/share/java/zookeeper.jar
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
-.PHONY: help demo test simulate chaos lint bench clean stores
+.PHONY: help demo test simulate mutate chaos lint bench clean stores
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo             three candidates on this host, one of them killed: see what happens'
 	@echo 'make test             all tests, on real servers (ZooKeeper, PostgreSQL, Redis: installed if need be)'
 	@echo 'make simulate SEEDS=n random faults in virtual time; MUTANTS=1: planted bugs, each to be caught; SEED=n: one again'
+	@echo 'make mutate           small changes to what makes an election safe: which of them does no test notice?'
 	@echo 'make chaos MINUTES=n  random faults on real servers and candidates (Linux, root)'
 	@echo 'make lint | bench | clean'
 	@echo 'ARGS=... is passed on, as in: make test ARGS="-k lease -x", make demo ARGS=--zookeeper'
@@ -28,6 +29,9 @@ test: .venv/made-dev stores
 simulate: .venv/made-dev
 	PYTHONPATH=tests $(BIN)/python -m \
 	    $(if $(MUTANTS),proof.mutants,proof.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))) $(ARGS)
+
+mutate: .venv/made-mutation
+	PYTHONPATH=tests $(BIN)/python -m mutation $(ARGS)
 
 chaos: STORES := zookeeper iproute2 iptables
 chaos: .venv/made-dev stores
@@ -56,6 +60,10 @@ clean:
 .venv/made-dev: pyproject.toml .venv/made
 	$(BIN)/pip install -q --disable-pip-version-check 'pip>=25.1'  # the first that knows --group
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[cli]' --group dev
+	@touch $@
+
+.venv/made-mutation: pyproject.toml .venv/made-dev
+	$(BIN)/pip install -q --disable-pip-version-check --group mutation
 	@touch $@
 
 # Servers to test with, and tools to break networks with, by the names of Debian's packages. Tests start processes of their

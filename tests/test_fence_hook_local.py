@@ -182,3 +182,18 @@ async def test_who_died_while_it_wrote_is_fenced_too(store: Store) -> None:
     hook = Hook()
     await lead_once(store, hook)
     assert hook.whom == ["b"]
+
+
+async def test_a_term_that_is_over_writes_no_more(store: Store) -> None:
+    """A hook that returns after the release says nothing to the file, which is the next leader's."""
+    await crash(store, "dead")
+
+    async def released(grant: Grant) -> None:
+        dead = grant.unfenced[0]
+        await grant.release()
+        before = file_of(store).read_bytes()
+        await grant.fenced(dead)
+        assert file_of(store).read_bytes() == before
+
+    await win_and(store, released, identity="late")
+    assert remembered(store) == ["dead"]
