@@ -4,15 +4,16 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-JAR := /usr/share/java/zookeeper.jar
+JARS := /usr/share/java
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
-.PHONY: help demo test simulate mutate chaos lint bench clean stores
+.PHONY: help demo test interop simulate mutate chaos lint bench clean stores
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo             three candidates on this host, one of them killed: see what happens'
 	@echo 'make test             all tests, on real servers (ZooKeeper, PostgreSQL, Redis: installed if need be)'
+	@echo 'make interop TURNS=n  elections shared with Curator, kazoo, ZooKeeper'"'"'s own recipe and the C++ scheme, for long'
 	@echo 'make simulate SEEDS=n random faults in virtual time; MUTANTS=1: planted bugs, each to be caught; SEED=n: one again'
 	@echo 'make mutate           small changes to what makes an election safe: which of them does no test notice?'
 	@echo 'make chaos MINUTES=n  random faults on real servers and candidates (Linux, root)'
@@ -22,13 +23,21 @@ help:
 demo: .venv/made
 	@$(BIN)/aioha demo $(ARGS)
 
-test: STORES := zookeeper postgresql redis-server iproute2 iptables
+# What we share elections with, and what compiles a program for it.
+OTHERS := libcurator-recipes-java default-jdk-headless libzookeeper-mt-dev gcc libc6-dev
+
+test: STORES := zookeeper postgresql redis-server iproute2 iptables $(OTHERS)
 test: .venv/made-dev stores
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
+interop: STORES := zookeeper $(OTHERS)
+interop: .venv/made-dev stores
+	AIOHA_TURNS=$(or $(TURNS),100) $(BIN)/python -m pytest tests/test_foreign_*.py $(ARGS)
+
 simulate: .venv/made-dev
 	PYTHONPATH=tests $(BIN)/python -m \
-	    $(if $(MUTANTS),proof.mutants,proof.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))) $(ARGS)
+	    $(if $(MUTANTS),proof.mutants,proof.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \
+	    $(if $(LAYOUT),--layout $(LAYOUT))) $(ARGS)
 
 mutate: .venv/made-mutation
 	PYTHONPATH=tests $(BIN)/python -m mutation $(ARGS)
@@ -72,9 +81,13 @@ clean:
 stores:
 	@missing=; for store in $(STORES); do \
 	    case $$store in \
-	        zookeeper) [ -e $(JAR) ] && command -v java ;; \
+	        zookeeper) [ -e $(JARS)/zookeeper.jar ] && command -v java ;; \
 	        postgresql) ls /usr/lib/postgresql/*/bin/initdb || command -v initdb ;; \
 	        iproute2) command -v ip ;; \
+	        libcurator-recipes-java) [ -e $(JARS)/curator-recipes.jar ] ;; \
+	        default-jdk-headless) command -v javac ;; \
+	        libzookeeper-mt-dev) [ -e /usr/include/zookeeper/zookeeper.h ] ;; \
+	        libc6-dev) [ -e /usr/include/stdio.h ] ;; \
 	        *) command -v $$store ;; \
 	    esac >/dev/null 2>&1 || missing="$$missing $$store"; \
 	done; \

@@ -58,10 +58,11 @@ class Heartbeat:
         """Seconds from heartbeat to heartbeat."""
         return self._lease.timeout * PACE
 
-    def hold(self, stake: Stake) -> None:
-        """From now on prove the lease; the first proof begins at once."""
+    def hold(self, stake: Stake, *, at_once: bool = True) -> None:
+        """From now on prove the lease; the first proof begins `at_once`, or with the next heartbeat."""
         self._stakes.append(stake)
-        self._hasten()
+        if at_once:
+            self._hasten()
 
     def drop(self, stake: Stake) -> None:
         if stake in self._stakes:

@@ -1,7 +1,8 @@
 """The record: who took the election over last, kept beside it. Pure: bytes in, a `Record` out, and back.
 
-Only takeovers write it, so its version is what fences, and the zxid of its last change is the zxid at which the last
-term began: the token is not in here, it *is* that zxid (plus `token_base`, where tokens had to be lifted).
+In the `ephemeral` layout only takeovers write it, so its version is what fences, and the zxid of its last change is the
+zxid at which the last term began: the token is not in here, it *is* that zxid (plus `token_base`, where tokens had to be
+lifted). In a queue the leader writes it when it leads already, and once more at its clean end, and says its token.
 Unknown fields are kept: a newer aioha may share the election. What stands there is anybody's, and may be rubbish.
 """
 
@@ -30,6 +31,8 @@ _KNOWN = (
     "owed_token",
     "owed_grace",
     "token_base",
+    "token",
+    "ended",
     "unfenced",
 )
 
@@ -41,7 +44,8 @@ class Record:
     `stop_grace`: seconds that its work may need to end. `owed_grace`: the same of the terms up to `owed_token`, of which
     it was not known at the takeover whether their work had ended.
     `unfenced`: those terms themselves, newest first, as far as no fence hook was known to have returned for them: the
-    newest 16, and of each one's data at most 256 bytes (longer data is left out). `ended` says which are done with since.
+    newest 16, and of each one's data at most 256 bytes (longer data is left out). `<path>.aioha/ended` says which are done
+    with since. `token`, `ended`: of a queue's last term, and whether it has ended cleanly.
     """
 
     number: int = 0
@@ -53,6 +57,8 @@ class Record:
     owed_grace: float = 0.0
     unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
     unfenced: tuple[Predecessor, ...] = ()
+    token: int = 0
+    ended: bool = False
 
     def successor(
         self,
@@ -77,6 +83,8 @@ class Record:
         fields["stop_grace"] = self.stop_grace
         if self.token_base:
             fields["token_base"] = self.token_base
+        if self.token:
+            fields["token"], fields["ended"] = self.token, self.ended
         if self.owed_grace:
             fields["owed_token"], fields["owed_grace"] = self.owed_token, self.owed_grace
         if self.unfenced:
@@ -107,11 +115,13 @@ def parse_record(raw: bytes) -> Record:
     token_base = _field(fields, "token_base", int, 0)
     owed_token = _field(fields, "owed_token", int, 0)
     owed_grace = _field(fields, "owed_grace", (int, float), 0.0)
+    token = _field(fields, "token", int, 0)
     for name, value, most in (
         ("number", number, LARGEST),
         ("token_base", token_base, LARGEST),
         ("stop_grace", stop_grace, DAY),
         ("owed_token", owed_token, 2 * LARGEST),
+        ("token", token, 2 * LARGEST),
         ("owed_grace", owed_grace, DAY),
     ):
         if not 0 <= value <= most:
@@ -126,6 +136,8 @@ def parse_record(raw: bytes) -> Record:
         float(owed_grace),
         {key: value for key, value in fields.items() if key not in _KNOWN and _can_be_kept(value, DEEPEST)},
         newest(map(_read_unfenced, _field(fields, "unfenced", list, []))),
+        token,
+        _flag(fields, "ended") if token else False,
     )
 
 
@@ -142,6 +154,13 @@ def _read_unfenced(line: Any) -> Predecessor:
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
     value = fields.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name} is of type {type(value).__name__}")
+    return value
+
+
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
         raise ValueError(f"{name} is of type {type(value).__name__}")
     return value
 

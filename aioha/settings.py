@@ -17,11 +17,12 @@ from .errors import SessionFailed
 from .leaders import Predecessor
 from .where import Where
 
-__all__ = ["FenceHook", "Options", "Settings"]
+__all__ = ["LAYOUTS", "FenceHook", "Options", "Settings"]
 
 FenceHook = Callable[[Predecessor], Awaitable[None]]
 
-LAYOUTS = ("ephemeral", "mooon")
+LAYOUTS = ("ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes")
+Layout = Literal["ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes"]
 GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
 DEFAULT_GRACE_SHARE = 0.1
 MOST_DATA = 400 * 1024  # bytes: a takeover holds them twice, and the record, and servers hang up on more than 1 MiB
@@ -35,7 +36,7 @@ class Options(TypedDict, total=False):
 
     identity: str
     data: bytes
-    layout: Literal["ephemeral", "mooon"]
+    layout: Layout
     session_timeout: float
     stop_grace: float | None
     takeover_delay: float
@@ -62,7 +63,7 @@ class Settings:
 
     identity: this candidate's name, unique in its election; default `host:pid:random`.
     data: what observers see; default the identity.
-    layout: how the election lies in znodes, "ephemeral" or "mooon".
+    layout: how the election lies in znodes: "ephemeral"; or another system's, to share an election with it.
     session_timeout: asked of the servers, which may clamp it; the negotiated value counts.
     stop_grace: the work's time to end, inside the lease; None: a tenth of the negotiated session timeout.
     takeover_delay: wait between winning and working, for elections shared with software that has no lease.
@@ -82,7 +83,7 @@ class Settings:
 
     identity: str = field(default_factory=_default_identity)
     data: bytes | None = None
-    layout: Literal["ephemeral", "mooon"] = "ephemeral"
+    layout: Layout = "ephemeral"
     session_timeout: float = 10.0
     stop_grace: float | None = None
     takeover_delay: float = 0.0

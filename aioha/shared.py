@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
 from .clock import Clock
-from .elections.zookeeper import EphemeralElection, sessions_for
+from .elections.zookeeper import election_at, sessions_for
 from .elector import Elector, Work
 from .host import finish
 from .settings import Options, Settings
@@ -86,5 +86,5 @@ class Session:
         if taken:
             raise ValueError(f"{taken[0]}: belongs to the session that the electors share, not to one elector")
         path, settings = path_of(path), Settings.of(self._given, options)
-        election = EphemeralElection(path, settings, self._sessions, owns_sessions=False)
+        election = election_at(path, settings, self._sessions, owns_sessions=False)
         return Elector.holding(election, path, settings, work)

@@ -1,5 +1,6 @@
 """A ZooKeeper client of blocking sockets, for tests that must not trust any client: it sends when told to, once."""
 
+import contextlib
 import socket
 import struct
 from typing import Self
@@ -9,14 +10,20 @@ OPEN_ACL = struct.pack(">ii", 1, 31) + struct.pack(">i5si6s", 5, b"world", 6, b"
 
 
 class Raw:
-    """One session on one connection. `timeout`: asked for, seconds; `negotiated`: what the server gave."""
+    """One session on one connection. `timeout`: asked for, seconds; `negotiated`: what the server gave.
 
-    def __init__(self, address: str, timeout: float = 10.0, *, patience: float = 5.0) -> None:
+    attach: to somebody's session, by its id and password, rather than to a new one; `session` is 0 if there is none.
+    """
+
+    def __init__(
+        self, address: str, timeout: float = 10.0, *, patience: float = 5.0, attach: tuple[int, bytes] = (0, bytes(16))
+    ) -> None:
         host, _, port = address.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), patience)
         self._xid = 0
         try:
-            self.send(struct.pack(">iqiqi16s?", 0, 0, round(timeout * 1000), 0, 16, bytes(16), False))
+            session, password = attach
+            self.send(struct.pack(">iqiQi16s?", 0, 0, round(timeout * 1000), session, 16, password, False))
             _, milliseconds, self.session = struct.unpack_from(">iiq", self.receive())
         except BaseException:
             self.socket.close()
@@ -69,3 +76,20 @@ class Raw:
                 raise EOFError(f"end of stream after {len(data)} of {size} bytes")
             data += chunk
         return data
+
+
+def end_session(address: str, session: int, password: bytes) -> None:
+    """End somebody's session, which takes no more than its id and password."""
+    host, _, port = address.rpartition(":")
+    attach = struct.pack(">iqiQi16s?", 0, 0, 10_000, session, 16, password, False)
+    both = b"".join(struct.pack(">i", len(body)) + body for body in (attach, struct.pack(">ii", 1, CLOSE)))
+    while True:
+        with socket.create_connection((host, int(port)), 5.0) as closing, contextlib.suppress(ConnectionResetError):
+            closing.sendall(both)  # in one go: its owner, if there is one, takes it back at once
+            while closing.recv(4096):
+                pass
+        with socket.create_connection((host, int(port)), 5.0) as looking:
+            looking.sendall(both[: 4 + len(attach)])
+            answer = looking.recv(4096)
+        if len(answer) >= 20 and struct.unpack_from(">q", answer, 12) == (0,):
+            return

@@ -64,7 +64,8 @@ class Dead:
         self.id = int(session)
         user, _, secret = credentials.partition(":")
         self.session = (self.id, bytes.fromhex(password), 10.0, (user, secret) if credentials else None)
-        self.term = (path, 1, f"{path}.aioha/seat", f"{path}.aioha", 0, f"{path}.aioha/ended", MARK)
+        checks, deletes = ((f"{path}.aioha", 0),), ((path, 1), (f"{path}.aioha/seat", -1))
+        self.term = (checks, deletes, ((f"{path}.aioha/ended", MARK),))
 
     def close(self, servers: list[tuple[str, int]], patience: float = 5.0) -> str:
         return close_session(self.session, servers, [self.term], boottime() + patience, boottime)
@@ -227,7 +228,8 @@ def test_it_says_who_it_is(ensemble: Ensemble, path: str) -> None:
 
 
 def test_many_terms_at_once(ensemble: Ensemble, dead: Dead) -> None:
-    others = [(f"{dead.path}/{n}", 1, *dead.term[2:]) for n in range(300)]  # that have lost their nodes
+    checks, deletes, writes = dead.term
+    others = [(checks, ((f"{dead.path}/{n}", 1), *deletes[1:]), writes) for n in range(300)]  # that have lost their nodes
     terms = [*others, dead.term]
     assert "closed on" in close_session(dead.session, addresses(ensemble), terms, boottime() + 5, boottime)
     assert_ended_cleanly(ensemble, dead)

@@ -122,7 +122,7 @@ async def test_a_frozen_one_holds_nobody_up(guardian: Guardian) -> None:
     os.kill(guardian.pid, signal.SIGSTOP)
     begun, pid = boottime(), guardian.pid
     for number in range(20_000):  # more than any socket holds
-        guardian.know((facts.TERM, str(number)), ("/x", 1, "/x", "/x", 1, "/x", b"1"))
+        guardian.know((facts.TERM, str(number)), ((("/x", 1),), (("/x", 1), ("/x", -1)), (("/x", b"1"),)))
     await guardian.stop()
     assert boottime() - begun < 3
     assert not alive(pid)

@@ -181,8 +181,8 @@ async def test_the_next_one_takes_in_ten_thousand_terms(caplog: pytest.LogCaptur
     guardian.start()
     for number in range(10_000):
         path = f"/a/rather/long/path/of/an/election/{number}"
-        names = (path, 1, f"{path}.aioha/seat", f"{path}.aioha", 7, f"{path}.aioha/ended", b"12345678901234567890")
-        guardian.know((facts.TERM, path), names)
+        checks, deletes = ((f"{path}.aioha", 7),), ((path, 1), (f"{path}.aioha/seat", -1))
+        guardian.know((facts.TERM, path), (checks, deletes, ((f"{path}.aioha/ended", b"12345678901234567890"),)))
     await guardian.heard(PATIENCE)
     first = guardian.pid
     assert first is not None

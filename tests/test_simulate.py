@@ -13,6 +13,7 @@ from proof.scene import draw
 from proof.schedule import Entry, parse, written
 from proof.shrink import shrunk
 
+from aioha.elections.zookeeper.dialects import DIALECTS
 from aioha.elections.zookeeper.grant import SessionGrant
 
 PATH = "/service/election"
@@ -102,3 +103,17 @@ def test_seed(seed: int) -> None:
     outcome = play(seed, MINUTES)
     assert outcome.violations == [], simulate.replay(seed, MINUTES, outcome.entries)
     assert outcome.terms > 0
+
+
+@pytest.mark.parametrize("layout", DIALECTS)
+@pytest.mark.parametrize("seed", range(101, 105))
+def test_seed_in_a_queue(seed: int, layout: str) -> None:
+    outcome = play(seed, MINUTES, layout=layout)
+    assert outcome.violations == [], simulate.replay(seed, MINUTES, outcome.entries, layout)
+    assert outcome.terms > 0
+
+
+@pytest.mark.parametrize("seed", [32, 95, 119, 156, 183, 209, 302, 312])
+def test_a_seed_in_a_queue_that_has_failed_once(seed: int) -> None:
+    """docs/how-we-know.md says what was wrong."""
+    assert play(seed, layout="latch").violations == []

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from ..elector import Elector
-from ..settings import Options, Settings
+from ..settings import LAYOUTS, Options, Settings
 from ..where import parse
 from . import run as run_command
 from . import show
@@ -52,7 +52,7 @@ WhereArgument = Annotated[
         help="zk://host[:port],.../path or local:name. A password is better kept in the environment variable.",
     ),
 ]
-Layout = Annotated[str | None, _name("How the election lies in znodes: ephemeral or mooon.")]
+Layout = Annotated[str | None, _name(f"How the election lies in znodes: {', '.join(LAYOUTS)}.")]
 ConnectTimeout = Annotated[float | None, _seconds("Bound on the first connect; inf: wait for ever.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -22,8 +22,9 @@ __all__ = ["status", "watch"]
 async def status(elector: Elector, where: str, *, as_json: bool) -> int:
     """Print who leads. Returns 0 if somebody does, else 1."""
     async with elector:
-        leader = await elector.leader()
-    deliver(json.dumps(_status_object(where, leader)) if as_json else _status_text(where, leader))
+        candidates = await elector.election.candidates()
+    leader = candidates[0] if candidates else None
+    deliver(json.dumps(_status_object(where, candidates)) if as_json else _status_text(where, candidates))
     return 0 if leader else 1
 
 
@@ -37,12 +38,13 @@ async def watch(elector: Elector, *, as_json: bool) -> int:
     return 0
 
 
-def _status_object(where: str, leader: Leader | None) -> dict[str, Any]:
-    candidate = {"identity": leader.identity, **_data(leader.data)} if leader else None
+def _status_object(where: str, candidates: Sequence[Leader]) -> dict[str, Any]:
+    shown = [{"identity": each.identity, **_data(each.data)} for each in candidates]
+    leader = candidates[0] if candidates else None
     return {
         "where": where,
-        "leader": candidate and leader and {**candidate, "token": leader.token, "since": leader.since},
-        "candidates": [candidate] if candidate else [],
+        "leader": leader and {**shown[0], "token": leader.token, "since": leader.since},
+        "candidates": shown,
     }
 
 
@@ -53,12 +55,14 @@ def _data(data: bytes) -> dict[str, str]:
         return {"data_base64": base64.b64encode(data).decode()}
 
 
-def _status_text(where: str, leader: Leader | None) -> str:
-    if leader is None:
+def _status_text(where: str, candidates: Sequence[Leader]) -> str:
+    if not candidates:
         return f"{where}: nobody leads"
+    leader = candidates[0]
     lines = [f"{where}: led by {printable(leader.identity)}", f"  token  {leader.token}", f"  since  {_since(leader.since)}"]
     if leader.data != leader.identity.encode():
         lines.append(f"  data   {printable(leader.data.decode(errors='backslashreplace'))}")
+    lines += [f"  then   {printable(each.identity)}" for each in candidates[1:]]
     return "\n".join(lines)
 
 

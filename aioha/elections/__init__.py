@@ -13,6 +13,6 @@ def from_where(where: Where, settings: Settings) -> Election:
         from .local import LocalElection
 
         return LocalElection(where.path, settings)
-    from .zookeeper import EphemeralElection, sessions_for
+    from .zookeeper import election_at, sessions_for
 
-    return EphemeralElection(where.path, settings, sessions_for(where, settings))
+    return election_at(where.path, settings, sessions_for(where, settings))

@@ -166,6 +166,10 @@ class Election(Protocol):
         """Who leads now, in one round trip. Raises `Unavailable`."""
         ...
 
+    async def candidates(self) -> Sequence[Leader]:
+        """Who takes part, as far as it can be seen, the leader first; in few round trips. Raises `Unavailable`."""
+        ...
+
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
         """The present leader as soon as it differs from `last` (at once if `first`); waits out outages."""
         ...

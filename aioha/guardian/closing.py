@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Session: TypeAlias = tuple[int, bytes, float, tuple[str, str] | None]  # id, password, timeout, user and password
-    # Leader's node and its version, seat, record and its version, node and mark of a clean end.
-    Term: TypeAlias = tuple[str, int, str, str, int, str, bytes]
+    # What must stand (node, version), what to delete (the same), and what to write (node, data): see `facts.TERM`.
+    Term: TypeAlias = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...], tuple[tuple[str, bytes], ...]]
 
 __all__ = ["close_session"]
 
@@ -222,23 +222,19 @@ def _introduction(session: Session) -> bytes:
 
 def _release(xid: int, term: Term) -> bytes:
     """What the candidate itself would have sent: all or nothing, and nothing once somebody else has taken over."""
-    node, node_version, seat, record, version, ended, mark = term
+    checks, deletes, writes = term
     return _multi(
         xid,
-        _operation(_CHECK, _text(record) + struct.pack(">i", version)),
-        _operation(_DELETE, _text(node) + struct.pack(">i", node_version)),
-        _operation(_DELETE, _text(seat) + struct.pack(">i", -1)),
-        _operation(_SET_DATA, _text(ended) + _buffer(mark) + struct.pack(">i", -1)),
+        *(_operation(_CHECK, _text(node) + struct.pack(">i", version)) for node, version in checks),
+        # What is written is heard of before what is gone, by who takes over on that.
+        *(_operation(_SET_DATA, _text(node) + _buffer(data) + struct.pack(">i", -1)) for node, data in writes),
+        *(_operation(_DELETE, _text(node) + struct.pack(">i", version)) for node, version in deletes),
     )
 
 
 def _mark(term: Term) -> bytes:
-    _, _, _, record, version, ended, mark = term
-    return _multi(
-        0,  # nobody waits for the answer
-        _operation(_CHECK, _text(record) + struct.pack(">i", version)),
-        _operation(_SET_DATA, _text(ended) + _buffer(mark) + struct.pack(">i", -1)),
-    )
+    checks, _, writes = term
+    return _release(0, (checks, (), writes))  # nobody waits for the answer
 
 
 def _multi(xid: int, *operations: bytes) -> bytes:

@@ -15,7 +15,10 @@ import struct
 TYPE_CHECKING = False  # as typing's: importing that would cost the guardian a megabyte
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    # What must stand, and what to delete, as (node, version); what to write, as (node, data).
+    Will: TypeAlias = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...], tuple[tuple[str, bytes], ...]]
 
 __all__ = [
     "BYE",
@@ -36,7 +39,7 @@ __all__ = [
 # Keys of facts, or of families of them: (family, name).
 SESSION = "session"  # (id, password, timeout in seconds, credentials or None)
 SERVERS = "servers"  # [(address, port), ...], the best one first
-TERM = "term"  # (node, its version, seat, record, its version, node `ended`, what a clean end writes there)
+TERM = "term"  # a `Will`: the clean end of a term, all or nothing
 TREE = "tree"  # True: everything that descends from the candidate is to be killed after it
 GROUP = "group"  # of a child: its process group is killed with the candidate
 TAG = "tag"  # the same of every process with this entry in its environment

@@ -61,6 +61,7 @@ class _Work:
         match fact.kind:
             case Kind.BEGAN:
                 self.working[fact.who] = fact
+                self.frozen.discard(fact.who)  # who froze may have ended and come again as another process
                 self.doubtful.discard(fact.who)
             case Kind.ENDED | Kind.DIED:
                 self.frozen.discard(fact.who)

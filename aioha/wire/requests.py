@@ -67,10 +67,12 @@ def stat_of(reply: Any) -> Stat:
     )
 
 
-def create(path: str, data: bytes, *, ephemeral: bool = False, acl: Sequence[Any] | None = None) -> Request:
-    """Data is never null: Curator fails on it."""
+def create(
+    path: str, data: bytes, *, ephemeral: bool = False, sequential: bool = False, acl: Sequence[Any] | None = None
+) -> Request:
+    """Data is never null: Curator fails on it. `sequential`: the servers append ten digits; the reply has the `path`."""
     request = protocol.CreateRequest(path=path, data=data, acl=list(acl or OPEN_TO_ALL))
-    request.set_flags(ephemeral=ephemeral)
+    request.set_flags(ephemeral=ephemeral, sequential=sequential)
     return request
 
 

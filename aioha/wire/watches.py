@@ -12,13 +12,14 @@ from enum import Enum
 from .requests import Request
 from .untyped import protocol
 
-__all__ = ["DELETED", "OnEvent", "WatchKind", "Watches"]
+__all__ = ["CHANGED", "DELETED", "OnEvent", "WatchKind", "Watches"]
 
 OnEvent = Callable[[int, str], None]  # event type (0: the session is over) and path
 # Servers refuse frames above jute.maxbuffer (1 MiB): stay far below, as their own client does.
 LARGEST_REQUEST = 128 * 1024
 SESSION_OVER = 0
 DELETED: int = protocol.WatchEvent.DELETED
+CHANGED: int = protocol.WatchEvent.DATA_CHANGED
 
 
 class WatchKind(Enum):

@@ -214,7 +214,9 @@ class Candidate:
         stage, number = self._stage, term.number
         if number is None:
             return
-        if stage.rubbished in ("", "ended") and number <= stage.number:
+        # Who leads a queue writes its number when it has begun; one who dies before that leaves it to the next.
+        least = stage.number if stage.is_queue else stage.number + 1
+        if stage.rubbished in ("", "ended") and number < least:
             stage.violated("I8", f"{self.name} begins term {number}, and term {stage.number} has begun before")
         stage.number = number
 

@@ -60,10 +60,11 @@ def play(
     entries: Sequence[Entry] | None = None,
     scene: Scene | None = None,
     *,
+    layout: str | None = None,
     listen: bool = False,
 ) -> Outcome:
     """One scene from its beginning to its end. Whatever breaks is a violation. listen: keep the log, too."""
-    scene = draw(seed, minutes) if scene is None else scene
+    scene = draw(seed, minutes, layout) if scene is None else scene
     outcome = Outcome(scene, list(schedule.draw(scene) if entries is None else entries))
     stages, logs = list[Stage](), list[Log]()
     begun, collecting = time.process_time(), gc.isenabled()

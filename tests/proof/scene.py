@@ -77,6 +77,10 @@ class Scene:
         """I4: from the end of the last leader, or of the last fault, to the next work."""
         return self.timeout + 2 * self.tick + self.slack
 
+    @property
+    def layout(self) -> str:
+        return str(self.plans[0].options["layout"])
+
     def __str__(self) -> str:
         plans = ", ".join(
             f"{plan.name} ({plan.style}{f', knows zk{plan.only} only' if plan.only else ''})" for plan in self.plans
@@ -89,8 +93,9 @@ class Scene:
         )
 
 
-def draw(seed: int, minutes: float = 10.0) -> Scene:
-    """The scene of a seed."""
+def draw(seed: int, minutes: float = 10.0, layout: str | None = None) -> Scene:
+    """The scene of a seed; in this layout, if one is named."""
+    asked = layout
     rng = random.Random(f"scene {seed}")
     servers = rng.choices((1, 3, 5), (25, 55, 20))[0]
     timeout = rng.choices(tuple(TIMEOUTS), tuple(TIMEOUTS.values()))[0]
@@ -98,7 +103,9 @@ def draw(seed: int, minutes: float = 10.0) -> Scene:
     latency, jitter = rng.choice(((0.0003, 0.0002), (0.0005, 0.0005), (0.002, 0.002), (0.01, 0.005)))
     rough = rng.random() < 0.25 and timeout >= 4
     layout, record = rng.choices((("ephemeral", True), ("mooon", True), ("ephemeral", False)), (70, 15, 15))[0]
-    recorded = layout == "ephemeral" and record
+    if asked is not None:
+        layout, record = asked, True
+    recorded = layout != "mooon" and record
     hooks = recorded and rng.random() < 0.3
     common: dict[str, Any] = {"layout": layout, "record": record, "session_timeout": timeout}
     if rng.random() < 0.5:

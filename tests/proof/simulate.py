@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from aioha.settings import LAYOUTS
+
 from . import schedule
 from .play import MINUTES, Outcome, play
 from .schedule import Entry, written
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(asked)
     tally, begun = Tally(), time.monotonic()
     seeds = range(asked.first, asked.first + asked.seeds)
-    work = ((seed, asked.minutes) for seed in seeds)
+    work = ((seed, asked.minutes, asked.layout) for seed in seeds)
     try:
         with multiprocessing.get_context("spawn").Pool(min(asked.jobs, max(len(seeds), 1)), _at_first) as pool:
             for summary in pool.imap_unordered(_play_one, work):
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     for summary in sorted(tally.failed, key=lambda failed: failed.seed)[: asked.shrink]:
-        _shrink_and_show(summary, asked.minutes)
+        _shrink_and_show(summary, asked.minutes, asked.layout)
     for line in tally.lines(time.monotonic() - begun):
         print(line)
     return 1 if tally.failed else 0
@@ -65,14 +67,22 @@ def failing(outcome: Outcome, invariants: set[str]) -> bool:
     return any(violation.invariant in invariants for violation in outcome.violations)
 
 
-def shrink(seed: int, minutes: float, entries: Sequence[Entry], invariants: set[str], most: int = 200) -> list[Entry]:
+def shrink(
+    seed: int,
+    minutes: float,
+    entries: Sequence[Entry],
+    invariants: set[str],
+    most: int = 200,
+    layout: str | None = None,
+) -> list[Entry]:
     """The shortest part of a schedule with which the seed still fails."""
-    return shrunk(entries, lambda some: failing(play(seed, minutes, some), invariants), most)
+    return shrunk(entries, lambda some: failing(play(seed, minutes, some, layout=layout), invariants), most)
 
 
-def replay(seed: int, minutes: float, entries: Sequence[Entry]) -> str:
+def replay(seed: int, minutes: float, entries: Sequence[Entry], layout: str | None = None) -> str:
     """The line that plays it again."""
     more = "" if minutes == MINUTES else f" --minutes {minutes:g}"
+    more += "" if layout is None else f" --layout {layout}"
     return f"PYTHONPATH=tests python -m proof.simulate --seed {seed}{more} --schedule {shlex.quote(written(entries))}"
 
 
@@ -81,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many to play (default: 1000)")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="the first seed (default: 0)")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="virtual time of each (default: 10)")
+    parser.add_argument("--layout", choices=LAYOUTS, help="of the elections (default: drawn, of ephemeral and mooon)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--shrink", type=int, default=MOST_SHRUNK, metavar="N", help="shorten so many failures (default: 3)")
     parser.add_argument("--verbose", action="store_true", help="a line for each seed")
@@ -98,16 +109,17 @@ def _at_first() -> None:
     gc.freeze()
 
 
-def _play_one(work: tuple[int, float]) -> Summary:
-    seed, minutes = work
-    outcome = play(seed, minutes)
-    if seed % REPEATED == 0 and not outcome.violations and play(seed, minutes).fingerprint != outcome.fingerprint:
+def _play_one(work: tuple[int, float, str | None]) -> Summary:
+    seed, minutes, layout = work
+    outcome = play(seed, minutes, layout=layout)
+    again = seed % REPEATED == 0 and not outcome.violations
+    if again and play(seed, minutes, layout=layout).fingerprint != outcome.fingerprint:
         outcome.differs()
     return Summary.of(outcome)
 
 
 def _tell(asked: argparse.Namespace) -> int:
-    outcome = play(asked.seed, asked.minutes, asked.schedule, listen=True)
+    outcome = play(asked.seed, asked.minutes, asked.schedule, layout=asked.layout, listen=True)
     print(outcome.scene)
     print(f"schedule: {written(outcome.entries)}")
     first = min((violation.at for violation in outcome.violations if violation.at), default=None)
@@ -128,15 +140,15 @@ def _show(summary: Summary) -> None:
     sys.stdout.flush()
 
 
-def _shrink_and_show(summary: Summary, minutes: float) -> None:
-    whole = play(summary.seed, minutes)
+def _shrink_and_show(summary: Summary, minutes: float, layout: str | None) -> None:
+    whole = play(summary.seed, minutes, layout=layout)
     invariants = {violation.invariant for violation in summary.violations}
     if not failing(whole, invariants):
         print(f"seed {summary.seed}: it does not fail again in this process")
         return
-    short = shrink(summary.seed, minutes, whole.entries, invariants)
+    short = shrink(summary.seed, minutes, whole.entries, invariants, layout=layout)
     print(f"seed {summary.seed}: {len(short)} of {len(whole.entries)} faults suffice: {written(short)}")
-    print(f"    {replay(summary.seed, minutes, short)}")
+    print(f"    {replay(summary.seed, minutes, short, layout)}")
     sys.stdout.flush()
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from aioha.elections.zookeeper.dialects import DIALECTS
 from aioha.testing.checks import Violation
 from aioha.testing.history import Fact, History, Kind
 from aioha.testing.simulated import Server, SimulatedEnsemble, Simulation
@@ -16,6 +17,7 @@ from . import faults
 from .belief import too_long
 from .candidate import Candidate
 from .operator import Operator, Unserved
+from .queue_truth import QueueTruth
 from .scene import INIT_LIMIT, PATH, Scene
 from .schedule import Entry
 from .truth import Truth
@@ -41,7 +43,9 @@ class Stage:
         self.history = History(simulation.clock)
         self.candidates = [Candidate(self, plan) for plan in scene.plans]
         self.operator = Operator(ensemble)
-        self.truth = Truth(ensemble, PATH, self.history, self.candidates, self.happened)
+        judged = (ensemble, PATH, self.history, self.candidates, self.happened)
+        dialect = DIALECTS.get(scene.layout)
+        self.truth = Truth(*judged) if dialect is None else QueueTruth(*judged, dialect)
         self.store = Store(self.history)
         self.violations: list[Violation] = []
         self.injected: Counter[str] = Counter()
@@ -67,6 +71,15 @@ class Stage:
         self.loop.set_exception_handler(self._failed)
 
     # ------------------------------------------------------------------ for candidates and faults
+
+    @property
+    def is_queue(self) -> bool:
+        return isinstance(self.truth, QueueTruth)
+
+    @property
+    def members(self) -> list[str]:
+        """Those in line, if there is a line."""
+        return list(self.truth.members) if isinstance(self.truth, QueueTruth) else []
 
     def where(self, only: int) -> str:
         return self.ensemble.where(PATH) if not only else f"zk://{self.ensemble.servers[only - 1].address}{PATH}"

@@ -35,6 +35,7 @@ class Truth:
     ) -> None:
         self.violations: list[Violation] = []
         self.by_hand: set[int] = set()
+        self.node = path  # the leader's; empty: there is none, and its name cannot be known
         self.owner = 0  # of the leader's node; 0: there is none
         self.czxid = 0  # of the newest leader's node
         self.transactions = 0
@@ -52,7 +53,7 @@ class Truth:
 
     def began(self, candidate: Candidate, session: int, czxid: int) -> None:
         """I8."""
-        node = self.newest().get(self._path)
+        node = self.newest().get(self.node) if self.node else None
         mine = node is not None and (node.owner, node.zxid) == (session, czxid)
         if not mine and not self.by_hand & {session, czxid}:
             found = "there is none" if node is None else f"it is of session {node.owner:#x}, made at {node.zxid:#x}"
@@ -71,16 +72,27 @@ class Truth:
         for change in txn.changes:
             op: int = change[0]
             about: Any = change[1] if len(change) > 1 else None  # a path, or paths
-            if about == self._path:
-                if op in (Op.CREATE, Op.CREATE2):
-                    self.owner, self.czxid = txn.session, txn.zxid
-                    self._happened("taken")
-                elif op == Op.DELETE:
-                    self._deleted(txn)
-            elif about == COUNTER and op == Op.SET:
+            if about == COUNTER and op == Op.SET:
                 self._wrote(txn, int(list(change)[2]))
-            elif op == Op.CLOSE and self._path in about:
-                self._deleted(txn)
+            elif op in (Op.CREATE, Op.CREATE2):
+                self._created_node(about, txn)
+            elif op == Op.DELETE:
+                self._deleted_node(about, txn)
+            elif op == Op.CLOSE:
+                for path in about:
+                    self._deleted_node(path, txn)
+
+    def _created_node(self, path: str, txn: Txn) -> None:
+        if path == self._path:
+            self._taken(txn.session, txn.zxid)
+
+    def _deleted_node(self, path: str, txn: Txn) -> None:
+        if path == self._path:
+            self._deleted(txn)
+
+    def _taken(self, session: int, czxid: int) -> None:
+        self.owner, self.czxid = session, czxid
+        self._happened("taken")
 
     def _deleted(self, txn: Txn) -> None:
         owner, self.owner = self.owner, 0

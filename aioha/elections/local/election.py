@@ -7,6 +7,7 @@ of things: lock, file, fsync, and only then a socket that others can connect to;
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...clock import wall_time
@@ -180,6 +181,10 @@ class LocalElection:
         Raises `SessionFailed` where the file may not be read, `Unavailable` when out of descriptors.
         """
         return await self._view.leader()
+
+    async def candidates(self) -> Sequence[Leader]:
+        leader = await self.leader()
+        return [] if leader is None else [leader]
 
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
         """The present leader as soon as it differs from `last`; a vacancy's end is seen within 0.2 s."""

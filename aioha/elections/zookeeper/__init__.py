@@ -1,16 +1,25 @@
 """Elections in ZooKeeper: one file per family of layouts.
 
-`ephemeral` is the default and also holds elections for `layout="mooon"`; `znodes` is what every layout does to nodes;
-`grant` is a term that rests on a session.
+`ephemeral` is the default and also holds elections for `layout="mooon"`; `queue` holds those of members in line. `znodes`
+is what every layout does to nodes; `grant` is a term that rests on a session.
 """
 
 from ...guardian.guarded import Guardian
 from ...sessions import Sessions
 from ...settings import Settings
 from ...where import Where
+from ..protocol import Election
+from .dialects import DIALECTS
 from .ephemeral import EphemeralElection
+from .queue import QueueElection
 
-__all__ = ["EphemeralElection", "sessions_for"]
+__all__ = ["election_at", "sessions_for"]
+
+
+def election_at(path: str, settings: Settings, sessions: Sessions, *, owns_sessions: bool = True) -> Election:
+    """The election at a path, in its layout. Raises `ValueError`."""
+    kind = QueueElection if settings.layout in DIALECTS else EphemeralElection
+    return kind(path, settings, sessions, owns_sessions=owns_sessions)
 
 
 def sessions_for(where: Where, settings: Settings) -> Sessions:

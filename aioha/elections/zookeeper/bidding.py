@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable
 
 from ...ended import MOST_UNFENCED, Ended
-from ...errors import SessionFailed
+from ...guardian import facts
 from ...guardian.guarded import Guardian
-from ...record import LARGEST_BASE, Record
+from ...record import Record
 from ...session import ZooKeeperSession
 from ...settings import Settings
 from ...wire import requests
@@ -24,6 +24,7 @@ from .ground import Ground
 from .leaving import OURS, UNRECORDED
 from .ledger import LedgerView, View, look
 from .oldterms import OldTerms
+from .succession import Succession
 from .takeover import Takeover
 from .znodes import commit_something, stat_or_none
 
@@ -31,8 +32,6 @@ __all__ = ["BID_SHARE", "Bidder"]
 
 log = logging.getLogger("aioha")
 
-LARGEST_RECORDED_DATA = 4096  # the record stays small; the leader's node has all of it
-LEARNING = 3  # round trips until the owner of a closed session knows: end of stream, connect, greeting
 BID_SHARE = 1 / 16  # of the session timeout: what a bid may take, for a lease that is chosen when it is sent
 SET = 1  # place of the first write to the node in the takeover: its result shows the node
 SEAT = 2  # place of the seat in the takeover; what comes from there on concerns the record
@@ -54,8 +53,7 @@ class Bidder:
         self._guardian = guardian
         self._payload = settings.payload + (b"\0" if settings.layout == "mooon" else b"")
         self._past: set[int] = set()  # our nodes' zxids: a second term on one node would not raise the token
-        self.highest = 0  # token of ours
-        self._seen = 0  # the highest token of anybody's
+        self.succession = Succession(ground, settings)
         self._prepared: Takeover | None = None
         self._unknown: Takeover | None = None  # whose reply is not known
 
@@ -71,13 +69,6 @@ class Bidder:
     def forget(self) -> None:
         """Whatever the last bid won has been removed."""
         self._unknown = self._prepared = None
-
-    def saw(self, view: View) -> None:
-        """Remember the token of who leads, or has led last: ours must be above it, even if the servers' data is set back,
-        or the record that has lifted tokens is lost, or may not be written any more.
-        """
-        token = view.ledger.token if view.ledger is not None else view.node.czxid if view.node is not None else 0
-        self._seen = max(self._seen, token)
 
     def prepare(self, attention: Attention, view: View) -> None:
         """Somebody else leads: have a bid ready, and send it in the tick in which we hear that the node is gone."""
@@ -167,11 +158,12 @@ class Bidder:
         successor: Record | None,
     ) -> SessionGrant:
         token = node.czxid + (successor.token_base if successor is not None else 0)
-        floor = max(self.highest, self._seen, self._settings.token_floor)
         grant = SessionGrant(
             session,
             self._settings.clock,
             path=self._ground.path,
+            node=self._ground.path,
+            node_version=OURS if before is not None else UNRECORDED,
             czxid=node.czxid,
             leader=Leader(self._settings.identity, self._settings.payload, token, node.ctime),
             number=successor.number if successor is not None else None,
@@ -185,16 +177,14 @@ class Bidder:
             acl=self._ground.acl,
             give_up=self._give_up,
             guardian=self._guardian,
+            last_will=self._will if before is not None else _no_will,
         )
         self._past.add(node.czxid)
         self._unknown = None
-        if token <= floor:
+        refusal = self.succession.refusal(token)
+        if refusal is not None:
             await grant.release()
-            raise SessionFailed(
-                f"{self._ground.path}: token {token} would not exceed {floor} (token_floor, or seen before: was the "
-                f"servers' data set back?); allow a record, which lifts tokens"
-            )
-        self.highest = token
+            raise refusal
         if self._settings.fence is not None and len(grant.unfenced) == MOST_UNFENCED:
             log.warning("%s: %d terms to fence, and no more are remembered", self._ground.path, MOST_UNFENCED)
         return grant
@@ -202,6 +192,12 @@ class Bidder:
     def _enough(self, session: ZooKeeperSession) -> float:
         """Seconds that the lease must reach beyond the sending of a bid, for the work to begin on its reply."""
         return self._settings.grace_within(session.timeout) + session.timeout * (WORTH_STARTING + BID_SHARE)
+
+    def _will(self, grant: SessionGrant) -> "facts.Will":
+        """The same as `leaving.release`, for our guardian."""
+        names = self._ground.names
+        checks, deletes = ((names.record, grant.checks[0].version),), ((names.path, OURS), (names.seat, -1))
+        return checks, deletes, ((names.ended, grant.ended_mark),)
 
     def _check(self, before: LedgerView | None) -> requests.Request:
         """Passes for this term only: a takeover moves the record on; without one, no node of a recorded term passes, and
@@ -211,21 +207,9 @@ class Bidder:
             return requests.check(self._ground.path, UNRECORDED)
         return requests.check(self._ground.names.record, before.version + 1)
 
-    def _successor(self, session: ZooKeeperSession, ledger: LedgerView | None) -> Record | None:
-        if ledger is None:
-            return None
-        # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
-        newest = max(self.highest, self._seen, ledger.ended.token)
-        base = max(ledger.record.token_base, self._settings.token_floor, min(newest - session.zxid, LARGEST_BASE))
-        data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
-        # How long our work may go on should a stranger close our session: we must first hear of it.
-        grace = self._settings.grace_within(session.timeout) + session.round_trip * LEARNING
-        # Who comes after us may have to wait for work before ours, should we end before we have waited for it.
-        owed = (ledger.token, ledger.settle(ledger.ended))
-        return ledger.record.successor(self._settings.identity, data, grace, base, owed, ledger.unfenced(ledger.ended))
-
     def _takeover(self, session: ZooKeeperSession, view: View) -> Takeover:
-        successor = self._successor(session, view.ledger)
+        ledger = view.ledger
+        successor = self.succession.record(session, ledger, ledger.ended, session.zxid) if ledger is not None else None
         operations = self._operations(view.ledger, successor)
         return Takeover(session, self._ground.names, view, successor, operations, self._enough(session))
 
@@ -240,3 +224,7 @@ class Bidder:
             requests.create(names.seat, self._settings.identity.encode(), ephemeral=True, acl=acl),
             requests.set_data(names.record, successor.encode(), ledger.version),
         ]
+
+
+def _no_will(grant: SessionGrant) -> None:
+    """Without a record nothing but a look could tell whose the path is: the session's end must do."""

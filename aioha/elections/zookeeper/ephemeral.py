@@ -14,17 +14,16 @@ import contextlib
 import logging
 import random
 
-from ...errors import ElectionError, Unavailable
-from ...guardian.guarded import Guardian
+from ...errors import ElectionError
 from ...host import finish
-from ...record import LARGEST_BASE
 from ...session import ZooKeeperSession
 from ...sessions import Sessions
 from ...settings import Settings
 from ...wire.errors import ResponseError
-from ..protocol import Grant, Leader
+from ..protocol import Grant
 from .attention import Attention
 from .bidding import Bidder
+from .election import ZooKeeperElection
 from .grant import SessionGrant
 from .ground import Ground
 from .leaving import leave, release
@@ -39,60 +38,16 @@ log = logging.getLogger("aioha")
 LONGEST_YIELD = 1.0  # seconds that who resigned lets the others go first
 YIELD_SHARE = 1 / 4  # of the session timeout: the same, for short sessions
 TAKING_OVER = 0.05  # seconds in which who has resigned does not even look: the others are at it
-FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
-LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
 STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 
-class EphemeralElection:
-    """Implements `Election`; see the head of this file. Raises `ValueError` for a `token_floor` beyond the record's."""
+class EphemeralElection(ZooKeeperElection):
+    """Implements `Election`; see the head of this file."""
 
     def __init__(self, path: str, settings: Settings, sessions: Sessions, *, owns_sessions: bool = True) -> None:
-        if settings.token_floor > LARGEST_BASE:
-            raise ValueError(f"token_floor: at most {LARGEST_BASE}, got {settings.token_floor}")
-        self.path = path
-        self._ground = Ground(path, settings)
-        self._settings = settings
-        self._sessions = sessions
-        self._owns_sessions = owns_sessions
-        self._observer = Observer(self._ground.names, settings, sessions)
-        self._bidder = Bidder(self._ground, settings, self._give_up, sessions.guardian)
-        self._leaving: asyncio.Future[None] | None = None  # what of ours is being removed from the path
-
-    @property
-    def session(self) -> Sessions:
-        return self._sessions
-
-    @property
-    def guardian(self) -> Guardian | None:
-        return self._sessions.guardian
-
-    async def open(self) -> None:
-        self._sessions.claim(self.path)
-        try:
-            if self._owns_sessions:
-                await self._sessions.open(self._settings.connect_timeout)
-            if self._sessions.server is not None:
-                self._settings.grace_within(self._sessions.timeout)
-                with contextlib.suppress(Unavailable):
-                    # A path that holds something else is refused before anybody campaigns.
-                    await self._observer.leader(bound=FIRST_LOOK_BOUND)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        if self._owns_sessions:
-            await self._sessions.close()
-        if self._leaving is not None:
-            await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
-        self._sessions.unclaim(self.path)
-
-    async def leader(self) -> Leader | None:
-        return await self._observer.leader()
-
-    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
-        return await self._observer.leader_after(last, first=first)
+        ground = Ground(path, settings)
+        super().__init__(ground, settings, sessions, Observer(ground.names, settings, sessions), owns=owns_sessions)
+        self._bidder = Bidder(ground, settings, self._give_up, sessions.guardian)
 
     # ------------------------------------------------------------------ standing by
 
@@ -128,8 +83,8 @@ class EphemeralElection:
                 return granted
             if view is None:
                 continue  # something moved under our hands: look again at once
-            self._bidder.saw(view)
-            if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.highest):
+            self._bidder.succession.saw(view)
+            if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.succession.highest):
                 yield_until = None  # another leads, or has led meanwhile: we have let the others go first
             if view.node is not None or view.seat_taken or yield_until is not None:
                 if view.node is not None and not attention.fired:

@@ -26,7 +26,6 @@ from ...wire.errors import (
     SessionMoved,
 )
 from ..protocol import Operation
-from .leaving import OURS
 from .znodes import PASSING, stat_or_none
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Fence:
         self._grant = grant
         self._acl = acl
         self._loop = asyncio.get_running_loop()
-        self._version = OURS  # of the leader's node: others may set its data, and it is ours all the same
+        self._version = grant.node_version  # of the leader's node: others may set its data, and it is ours all the same
 
     async def commit(self, operations: Sequence[Operation], check: Callable[[], None]) -> bool:
         """See `Grant.commit`."""
@@ -54,7 +53,7 @@ class Fence:
             raise ElectionError(f"{self._grant.path}: a transaction belongs to its elector's event loop; this is another")
         wanted = [self._request(each) for each in operations]
         while True:
-            mine = [*self._grant.checks, requests.check(self._grant.path, self._version)]
+            mine = [*self._grant.checks, requests.check(self._grant.node, self._version)]
             transaction = requests.multi(*mine, *wanted)
             _check_size(transaction, operations)
             sent = await self._sent(transaction, check)
@@ -132,7 +131,7 @@ class Fence:
         """The check of the leader's node did not pass: it is gone, or another's, or somebody has set its data."""
         grant = self._grant
         try:
-            stat = await stat_or_none(grant.session.exists(grant.path, grant.node_event))
+            stat = await stat_or_none(grant.session.exists(grant.node, grant.node_event))
         except PASSING:
             return True  # not known; nothing was written, so trying again is safe, and asks again
         grant.compare(stat)

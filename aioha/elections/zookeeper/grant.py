@@ -19,8 +19,6 @@ from ...wire.client import client_on
 from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError
 from ..protocol import Leader, Operation, Predecessor
 from .fencing import Fence
-from .leaving import OURS
-from .ledger import Names
 from .oldterms import OldTerms
 from .znodes import stat_or_none
 
@@ -31,9 +29,12 @@ CONFIRM_SHARE = 1 / 3  # of the session timeout: how long `confirm` waits
 
 
 class SessionGrant:
-    """Implements `Grant`. `checks` are the requests that only this term passes; `czxid` is its node's.
+    """Implements `Grant`. `checks` are the requests that only this term passes; `czxid` is its node's. `path`: the
+    election's; `node`, `node_version`: the leader's node as we made it.
 
-    `give_up` begins the release; it is called once, after the session has been told to rest nothing on us.
+    `give_up` begins the release; it is called once, after the session has been told to rest nothing on us. `last_will`:
+    what the guardian is to do in our place, if it can do anything. `stake`: one that proves the lease already.
+    `is_watched`: whoever watches the node calls `node_event`.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class SessionGrant:
         clock: Clock,
         *,
         path: str,
+        node: str,
+        node_version: int,
         czxid: int,
         leader: Leader,
         number: int | None,
@@ -55,9 +58,14 @@ class SessionGrant:
         acl: Sequence[Any] | None,
         give_up: "Callable[[SessionGrant], asyncio.Future[None]]",
         guardian: Guardian | None,
+        last_will: "Callable[[SessionGrant], facts.Will | None]",
+        stake: Stake | None = None,
+        is_watched: bool = False,
     ) -> None:
         self.session = session
         self.path = path
+        self.node = node
+        self.node_version = node_version
         self.czxid = czxid
         self.token = leader.token
         self.number = number
@@ -76,13 +84,18 @@ class SessionGrant:
         self._listener: Callable[[], None] = _nobody
         self._give_up = give_up
         self._guardian = guardian
+        self._last_will = last_will
         self._guarded = self._timed = False  # by our guardian: against death, and against hanging
         self._changed = asyncio.Event()  # `ended` was set: for whoever waits in `leased`
-        self._stake = Stake(path, checks, self.refuted)
+        self._stake = Stake(path, checks, self.refuted) if stake is None else stake
         self._unsubscribe = session.subscribe(self._session_changed)
         self._releasing: asyncio.Future[None] | None = None
-        session.heartbeat.hold(self._stake)
-        asyncio.get_running_loop().call_soon(self._watch)  # the work need not wait for it
+        if stake is None:
+            session.heartbeat.hold(self._stake)
+        else:
+            stake.refuted = self.refuted
+        if not is_watched:
+            asyncio.get_running_loop().call_soon(self._watch)  # the work need not wait for it
 
     # ------------------------------------------------------------------ what it says
 
@@ -150,7 +163,7 @@ class SessionGrant:
                 heartbeat, connection = self.session.heartbeat, self.session.connection
                 anchor = heartbeat.anchor()
                 write = connection.send(requests.multi(*self.checks))
-                node = self.session.exists(self.path, self.node_event)
+                node = self.session.exists(self.node, self.node_event)
                 failed = requests.failure(await heartbeat.prove(connection, anchor, write, self.path))
                 self.compare(await stat_or_none(node))
         except (TimeoutError, ConnectionLoss, ConnectionError) as error:
@@ -202,7 +215,7 @@ class SessionGrant:
         if self.ended is not None or self._releasing is not None or self.session.state.is_dead:
             return  # also where a reply has armed the watch after `release` had forgotten it
         try:
-            reply = self.session.exists(self.path, self.node_event)
+            reply = self.session.exists(self.node, self.node_event)
         except ConnectionError:
             return  # the watch is gone with the connection's session state: `_session_changed` looks again
         reply.add_done_callback(self._looked)
@@ -253,10 +266,9 @@ class SessionGrant:
         """The work is about to start: if we die, our guardian ends the term for us."""
         if self._guardian is not None and not self._guarded:
             self._guarded = True
-            if self._has_seat:
-                names, version = Names(self.path), self.checks[0].version
-                end = (self.path, OURS, names.seat, names.record, version, names.ended, self.ended_mark)
-                self._guardian.know((facts.TERM, self.path), end)
+            will = self._last_will(self)
+            if will is not None:
+                self._guardian.know((facts.TERM, self.path), will)
 
     def _unguard(self, _: object) -> None:
         if self._guardian is not None and self._guarded:

@@ -24,7 +24,7 @@ from ...wire.requests import Stat
 from ...wire.watches import OnEvent
 from .znodes import mismatch, stat_or_none
 
-__all__ = ["Ledger", "LedgerView", "Names", "View", "ended_of", "look"]
+__all__ = ["Ledger", "LedgerView", "Names", "View", "ended_of", "longest_grace", "look", "view_of"]
 
 log = logging.getLogger("aioha")
 
@@ -65,7 +65,9 @@ class LedgerView:
     @property
     def token(self) -> int:
         """Of the term that the record names; 0: nobody has led yet."""
-        return self.zxid + self.record.token_base if self.record.number else 0
+        if not self.record.number:
+            return 0
+        return self.record.token or self.zxid + self.record.token_base
 
     def predecessor(self, ended: Ended) -> Predecessor | None:
         """Who led last, given what `ended` said after the takeover."""
@@ -106,7 +108,7 @@ class Ledger:
 
     def __init__(self, session: ZooKeeperSession, names: Names) -> None:
         self._names = names
-        self._longest_grace = session.timeout * GRACE_SHARE
+        self._longest_grace = longest_grace(session)
         self._record = session.send(requests.get(names.record))
         self._ended = session.send(requests.get(names.ended))
 
@@ -117,21 +119,31 @@ class Ledger:
             reply = await self._record
         except NoNode:
             return None
-        stat, raw = requests.stat_of(reply), reply.data or b""
-        try:
-            return LedgerView(parse_record(raw), stat.version, stat.mzxid, ended)
-        except ValueError as error:
-            log.warning(
-                "record %s cannot be read (%s); the next takeover replaces it, and keeps what stood there in %s",
-                self._names.record,
-                error,
-                self._names.unreadable,
-            )
-        # Whose work it was cannot be known: wait long enough, and take it for newer than whatever is done with. How far
-        # tokens were lifted is lost too, but not further than this: no term began before there was a record.
-        base = min(max(0, ended.token - stat.czxid), LARGEST_BASE)
-        last = Record(number=1, stop_grace=self._longest_grace, token_base=base)
-        return LedgerView(last, stat.version, stat.mzxid, ended, raw)
+        return view_of(self._names, reply, ended, self._longest_grace)
+
+
+def longest_grace(session: ZooKeeperSession) -> float:
+    """Seconds that any work on such a session may need to end."""
+    return session.timeout * GRACE_SHARE
+
+
+def view_of(names: Names, reply: Any, ended: Ended, grace: float) -> LedgerView:
+    """From the reply to a `get` of the record. `grace`: seconds that whoever wrote it may need, should it be rubbish."""
+    stat, raw = requests.stat_of(reply), reply.data or b""
+    try:
+        return LedgerView(parse_record(raw), stat.version, stat.mzxid, ended)
+    except ValueError as error:
+        log.warning(
+            "record %s cannot be read (%s); the next takeover replaces it, and keeps what stood there in %s",
+            names.record,
+            error,
+            names.unreadable,
+        )
+    # Whose work it was cannot be known: wait long enough, and take it for newer than whatever is done with. How far
+    # tokens were lifted is lost too, but not further than this: no term began before there was a record.
+    base = min(max(0, ended.token - stat.czxid), LARGEST_BASE)
+    last = Record(number=1, stop_grace=grace, token_base=base)
+    return LedgerView(last, stat.version, stat.mzxid, ended, raw)
 
 
 async def ended_of(reply: "asyncio.Future[Any]") -> Ended:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
 
 from ...errors import Unavailable
 from ...session import ZooKeeperSession
@@ -49,6 +50,11 @@ class Observer:
             raise Unavailable(f"{self._names.path}: {self._sessions.why}") from error
         except ResponseError as error:
             raise explain_refusal(error, self._names.path, self._settings.identity) from error
+
+    async def candidates(self) -> Sequence[Leader]:
+        """Those that can be seen: of this layout, who leads."""
+        leader = await self.leader()
+        return [] if leader is None else [leader]
 
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
         """The present leader once it differs from `last` (at once if `first`); waits out outages."""

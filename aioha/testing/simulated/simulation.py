@@ -1,16 +1,18 @@
 """One simulated run: a loop, a network and a seed; `run` begins it and ends it, and lets nothing out.
 
 The same seed gives the same run, whatever ran before it in this process: all chance comes from here, that of the `random`
-module too, which is seeded for the run and given back as it was.
+module and of `uuid4` too. The former is seeded for the run and given back as it was.
 """
 
 import asyncio
 import contextvars
 import math
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from unittest import mock
 
 from .ensemble import SimulatedEnsemble
 from .handles import Handle
@@ -92,6 +94,10 @@ class _Alarm:
             self._timer.cancel()
 
 
+def _uuid4() -> uuid.UUID:
+    return uuid.UUID(int=random.getrandbits(128), version=4)
+
+
 def run(main: Callable[[Simulation], Awaitable[T]], seed: int = 0, *, weather: Weather | None = None) -> T:
     """Run `main(simulation)` in virtual time; returns what it returns.
 
@@ -100,7 +106,9 @@ def run(main: Callable[[Simulation], Awaitable[T]], seed: int = 0, *, weather: W
     chance = random.getstate()
     random.seed(f"everybody {seed}")
     loop = VirtualLoop()
+    by_chance = mock.patch("uuid.uuid4", _uuid4)
     try:
+        by_chance.start()
         simulation = Simulation(loop, seed, weather)
         try:
             result: T = loop.run_until_complete(_awaiting(main, simulation))
@@ -111,6 +119,7 @@ def run(main: Callable[[Simulation], Awaitable[T]], seed: int = 0, *, weather: W
                 raise loop.failures[0]
         return result
     finally:
+        by_chance.stop()
         random.setstate(chance)
 
 

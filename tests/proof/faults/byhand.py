@@ -71,9 +71,13 @@ def delete_node(stage: "Stage", entry: Entry) -> Undo:
     if stage.no_removals:
         raise NotNow
     owner = stage.truth.owning(stage.truth.owner)
-    if owner is not None:  # its seat protects it, as long as all others look at the record
+    if stage.is_queue:  # it must hear of it, as the next one waits for its `stop_grace` only
+        alone(stage, owner)
+    elif owner is not None:  # its seat protects it, as long as all others look at the record
         stage.leave_alone(owner)
-    stage.operator.delete(PATH)
+    if not stage.truth.node:
+        raise NotNow
+    stage.operator.delete(stage.truth.node)
     return None
 
 
@@ -82,10 +86,12 @@ def delete_parent(stage: "Stage", entry: Entry) -> Undo:
     leading = stage.truth.owning(stage.truth.owner)
     if leading is not None and leading.working and (leading.takes_its_time or not leading.server):
         raise NotNow  # it must hear of it at once, as whoever comes next waits for nobody
+    if stage.is_queue:
+        raise NotNow  # who leads on an event, and has not heard that its own node is gone too, begins beside who joins anew
     alone(stage, leading)
     _rubbish(stage, "parent")
     inside = [f"{RECORD}/{name}" for name in ("seat", "ended", "unreadable")]
-    stage.operator.delete(PATH, *inside, RECORD, PARENT)
+    stage.operator.delete(*stage.members, PATH, *inside, RECORD, PARENT)
     return None
 
 

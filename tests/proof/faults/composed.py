@@ -8,7 +8,6 @@ from aioha.testing.history import Fact, Kind
 from aioha.testing.simulated import Weather
 from aioha.testing.simulated.leading import Leading
 
-from ..scene import PATH
 from ..schedule import Entry
 from . import byhand, processes
 from .links import weathered
@@ -108,5 +107,5 @@ def unseat(stage: "Stage", entry: Entry) -> Undo:
     byhand.alone(stage, candidate)
     thaw = processes.freeze(stage, entry)
     candidate.disown()
-    stage.operator.delete(PATH, f"{RECORD}/seat")
+    stage.operator.delete(stage.truth.node, f"{RECORD}/seat")
     return thaw

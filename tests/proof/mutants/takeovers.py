@@ -80,7 +80,7 @@ async def _lead_on_it_again(
         return view, granted
     ledger = view.ledger
     before = None if ledger is None else replace(ledger, version=ledger.version - 1)
-    self._bidder.highest = 0
+    self._bidder.succession.highest = 0
     successor = None if ledger is None else ledger.record
     return None, await self._bidder._granted(attention.session, view.node, before, Ended(), successor)
 

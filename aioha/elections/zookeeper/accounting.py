@@ -1,0 +1,124 @@
+"""The account of one term in a queue: written beside the election when the work has begun, closed when it has ended.
+
+It fences nothing, the member node does. Whoever is next reads it, and hears on its watch when it is written once more: in
+the transaction that ends the term cleanly, right before the member node is deleted.
+"""
+
+import asyncio
+import logging
+import random
+from dataclasses import replace
+
+from ...errors import SessionFailed
+from ...guardian import facts
+from ...record import Record
+from ...wire import requests
+from ...wire.errors import BadVersion, NoNode, ResponseError
+from .grant import SessionGrant
+from .ground import Ground
+from .ledger import Ledger
+from .place import Place
+from .znodes import PASSING
+
+__all__ = ["ANY_VERSION", "Accounting"]
+
+log = logging.getLogger("aioha")
+
+ANY_VERSION = -1  # of member nodes: their names are theirs alone, and anybody may set their data
+STUMBLE = 0.05  # seconds, jittered, after a lost connection
+
+
+class Accounting:
+    """Of one term. `record`: what is to be written; None: nothing."""
+
+    def __init__(self, ground: Ground, place: Place, record: Record | None) -> None:
+        self.place = place
+        self.record = record
+        self._ground = ground
+        self._check = requests.check(place.path, ANY_VERSION)
+        self._writing: asyncio.Future[bool] | None = None
+
+    def begin(self, version: int) -> None:
+        """Write it in the background, over this version of the record. It ends with the term, at the latest."""
+        if self.record is not None:
+            self._writing = asyncio.ensure_future(self._write(self.record, version))
+
+    async def is_written(self) -> bool:
+        """Whether it was; waits until it is decided. Raises `SessionFailed` if it may not be, and cannot be done without.
+
+        Cancelling it gives up writing.
+        """
+        if self._writing is None:
+            return False
+        try:
+            return await self._writing
+        except asyncio.CancelledError:
+            self._writing.cancel()
+            raise
+
+    async def end(self, grant: SessionGrant) -> None:
+        """Release the term, whose work has ended. Waits while no server is attached; returns when the session is dead."""
+        names = self._ground.names
+        also: list[requests.Request] = []
+        if grant.unsettled:
+            await asyncio.sleep(grant.unsettled)
+        try:
+            written = await self.is_written()
+        except SessionFailed as failure:
+            log.error("%s", failure)  # noqa: TRY400 - a diagnosis, no bug of ours
+            written = False
+        if written and self.record is not None and grant.ended is None:
+            also.append(requests.set_data(names.ended, grant.ended_mark))
+            also.append(requests.set_data(names.record, replace(self.record, ended=True).encode()))
+        try:
+            await self.place.leave(also)
+        except ResponseError as error:
+            log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
+                "%s: term %d could not be released: %s", self._ground.path, grant.token, error
+            )
+
+    def will(self, grant: SessionGrant) -> "facts.Will":
+        """The same as `end`, for our guardian."""
+        node, names = ((grant.node, ANY_VERSION),), self._ground.names
+        if self.record is None:
+            return node, node, ()
+        closed = replace(self.record, ended=True).encode()
+        return node, node, ((names.ended, grant.ended_mark), (names.record, closed))
+
+    async def _write(self, record: Record, version: int) -> bool:
+        session = self.place.session
+        while not session.state.is_dead:
+            try:
+                await session.attached()
+                write = requests.set_data(self._ground.names.record, record.encode(), version)
+                failed = requests.failure(await session.send(requests.multi(self._check, write)))
+                if failed is None:
+                    return True
+                found = await self._version_after(record, *failed)
+                if not isinstance(found, bool):
+                    version = found
+                else:
+                    return found
+            except PASSING:
+                await asyncio.sleep(random.uniform(0, STUMBLE))
+            except ResponseError as error:
+                self._ground.do_without_record(error)
+                return False
+        return False
+
+    async def _version_after(self, record: Record, index: int, error: ResponseError) -> int | bool:
+        """Which version of the record to write over after this; or whether it is written, and that is that."""
+        if isinstance(error, PASSING):
+            raise error
+        if index == 0:
+            return False  # the term is over
+        if isinstance(error, NoNode):
+            await self._ground.prepare(self.place.session)
+            return 0 if self._ground.keeps_record else False
+        if not isinstance(error, BadVersion):
+            raise error
+        # The clean end before ours came behind our reading, or it was us, and the reply was lost.
+        view = await Ledger(self.place.session, self._ground.names).read()
+        if view is None:
+            return ANY_VERSION
+        return True if view.token == record.token else view.version

@@ -1,0 +1,80 @@
+"""What every election in ZooKeeper is made of: the sessions it rests on, the ground it stands on, and who looks on."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...errors import Unavailable
+from ...guardian.guarded import Guardian
+from ...record import LARGEST_BASE
+from ...sessions import Sessions
+from ...settings import Settings
+from ..protocol import Leader
+from .ground import Ground
+
+__all__ = ["Looking", "ZooKeeperElection"]
+
+FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
+LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
+
+
+class Looking(Protocol):
+    """Who sees an election without taking part. Bounds are seconds."""
+
+    async def leader(self, *, bound: float = ...) -> Leader | None: ...
+    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None: ...
+    async def candidates(self) -> Sequence[Leader]: ...
+
+
+class ZooKeeperElection:
+    """The part of `Election` that layouts share. Raises `ValueError` for a `token_floor` beyond the record's."""
+
+    def __init__(self, ground: Ground, settings: Settings, sessions: Sessions, observer: Looking, *, owns: bool) -> None:
+        if settings.token_floor > LARGEST_BASE:
+            raise ValueError(f"token_floor: at most {LARGEST_BASE}, got {settings.token_floor}")
+        self.path = ground.path
+        self._ground = ground
+        self._settings = settings
+        self._sessions = sessions
+        self._owns_sessions = owns
+        self._observer = observer
+        self._leaving: asyncio.Future[None] | None = None  # what of ours is being removed from the path
+
+    @property
+    def session(self) -> Sessions:
+        return self._sessions
+
+    @property
+    def guardian(self) -> Guardian | None:
+        return self._sessions.guardian
+
+    async def open(self) -> None:
+        self._sessions.claim(self.path)
+        try:
+            if self._owns_sessions:
+                await self._sessions.open(self._settings.connect_timeout)
+            if self._sessions.server is not None:
+                self._settings.grace_within(self._sessions.timeout)
+                with contextlib.suppress(Unavailable):
+                    # A path that holds something else is refused before anybody campaigns.
+                    await self._observer.leader(bound=FIRST_LOOK_BOUND)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._owns_sessions:
+            await self._sessions.close()
+        if self._leaving is not None:
+            await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
+        self._sessions.unclaim(self.path)
+
+    async def leader(self) -> Leader | None:
+        return await self._observer.leader()
+
+    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
+        return await self._observer.leader_after(last, first=first)
+
+    async def candidates(self) -> Sequence[Leader]:
+        return await self._observer.candidates()

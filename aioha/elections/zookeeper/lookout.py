@@ -1,0 +1,72 @@
+"""What a standby in a queue hears: which nodes have changed since it looked, and whether that is still worth anything."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ...session import ZooKeeperSession
+from ...wire.watches import DELETED
+
+__all__ = ["Lookout"]
+
+
+class Lookout:
+    """A context manager: at its end nobody is called any more. `moved`: the connection has changed since `reset`, and with
+    it all that was heard is worth nothing: look again.
+    """
+
+    def __init__(self, session: ZooKeeperSession) -> None:
+        self.session = session
+        self.moved = False
+        self._changed = set[str]()  # paths
+        self._gone = set[str]()
+        self._wake = asyncio.Event()
+        self._unsubscribe: Callable[[], None] = session.subscribe(self._session_changed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._unsubscribe()
+        self.session.forget(self.on_event)
+
+    def reset(self) -> None:
+        """Before looking at everything anew."""
+        self.moved = False
+        self._changed.clear()
+        self._gone.clear()
+        self._wake.clear()
+
+    def on_event(self, event: int, path: str) -> None:
+        """For `ZooKeeperSession.watching`."""
+        self._changed.add(path)
+        if event == DELETED and not self.moved:
+            self._gone.add(path)
+        self._wake.set()
+
+    def has_changed(self, path: str) -> bool:
+        return path in self._changed
+
+    def has_gone(self, path: str) -> bool:
+        return path in self._gone
+
+    async def wait(self, bound: float) -> None:
+        """Until something happens, at most `bound` seconds. What happened before is not lost."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """Something else has happened."""
+        self._wake.set()
+
+    def doubt(self) -> None:
+        """Look at everything again."""
+        self.moved = True
+        self._wake.set()
+
+    def _session_changed(self) -> None:
+        self.doubt()

@@ -1,0 +1,128 @@
+"""Our own place in a queue: joining it once, although a reply may be lost, and leaving it for certain."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from ...session import ZooKeeperSession
+from ...wire import requests
+from ...wire.errors import NoNode, ResponseError
+from ...wire.watches import OnEvent
+from .dialects import Dialect
+from .ground import Ground
+from .znodes import PASSING, commit_something, ensure, ignore, stat_or_none
+
+__all__ = ["Place"]
+
+STUMBLE = 0.05  # seconds, jittered, after a lost connection
+
+
+class Place:
+    """One member node of ours, on one session. `name` is None before it is known to be there, `czxid` before it was seen."""
+
+    def __init__(self, session: ZooKeeperSession, ground: Ground, dialect: Dialect, payload: bytes) -> None:
+        self.session = session
+        self.name: str | None = None
+        self._ground = ground
+        self._dialect = dialect
+        self._payload = payload
+        self.czxid: int | None = None
+        self.heard: OnEvent = ignore  # who hears of what happens to the node
+        self.is_watched = False
+        self._stem = dialect.new_stem()
+        self._is_uncertain = False  # whether a create whose reply was lost has made the node
+
+    @property
+    def path(self) -> str:
+        """Of the member node."""
+        assert self.name is not None
+        return f"{self._ground.path}/{self.name}"
+
+    def on_event(self, event: int, path: str) -> None:
+        """For `ZooKeeperSession.exists`."""
+        if self.name is not None and path == self.path:
+            self.is_watched = False
+            self.heard(event, path)
+
+    def renew(self) -> None:
+        """Somebody has deleted it: the next one is another."""
+        self.session.forget(self.on_event)
+        self.name, self.czxid, self.is_watched = None, None, False
+        self._stem = self._dialect.new_stem()
+
+    async def join(self) -> None:
+        """Be in line. Raises `ResponseError`, `ConnectionError`: then try again, on this session."""
+        if self._is_uncertain:
+            # A committed write on this connection first: what was under way on the last one is refused from now on.
+            await commit_something(self.session)
+            self.name = await self._find()
+            self._is_uncertain = False
+            if self.name is not None:
+                return
+        stem = f"{self._ground.path}/{self._stem}"
+        request = requests.create(stem, self._payload, ephemeral=True, sequential=True, acl=self._ground.acl)
+        self._is_uncertain = True
+        try:
+            reply = await self.session.send(request)
+        except NoNode:
+            self._is_uncertain = False
+            await ensure(self.session, self._ground.path, self._ground.acl)
+            return
+        except PASSING:
+            raise
+        except ResponseError:
+            self._is_uncertain = False
+            raise
+        self.name, self._is_uncertain = reply.path.rpartition("/")[2], False
+
+    async def leave(self, also: Sequence[requests.Request] = ()) -> None:
+        """Take the node away, doing `also` this right before it, in the same transaction, where the servers let us. It is
+        certain then that nothing of ours is left. Waits while no server is attached; returns when the session is dead.
+        Raises `NoAuth`.
+        """
+        self.session.forget(self.on_event)
+        is_sure = self._dialect.is_unique and not self._is_uncertain  # that the node, if it is there, is ours
+        while not self.session.state.is_dead and (self.name is not None or self._is_uncertain):
+            try:
+                await self.session.attached()
+                if not is_sure and not await self._finds_itself():
+                    return
+                is_sure = False
+                failed = requests.failure(await self.session.send(requests.multi(*also, requests.delete(self.path))))
+                if failed is None:
+                    return
+                index, error = failed
+                if index < len(also) and not isinstance(error, PASSING):
+                    also = ()  # less important than to be gone
+                elif not isinstance(error, NoNode):
+                    raise error
+            except PASSING:
+                is_sure = False
+                await asyncio.sleep(random.uniform(0, STUMBLE))
+
+    async def _finds_itself(self) -> bool:
+        """Whether the node is there, and ours, as far as the ensemble has agreed on anything."""
+        await commit_something(self.session)
+        self.name = self.name or await self._find()
+        return self.name is not None and await self._is_ours()
+
+    async def _find(self) -> str | None:
+        """The node that a create has made whose reply was lost. A name without a GUID tells by its owner alone."""
+        try:
+            children: list[str] = (await self.session.send(requests.children(self._ground.path))).children
+        except NoNode:
+            return None
+        mine = [child for child in children if child.startswith(self._stem)]
+        if self._dialect.is_unique:
+            return mine[0] if mine else None
+        replies: list[asyncio.Future[Any]] = [
+            self.session.send(requests.exists(f"{self._ground.path}/{child}")) for child in mine
+        ]
+        stats = [await stat_or_none(reply) for reply in replies]
+        owned = [child for child, stat in zip(mine, stats, strict=True) if stat and stat.owner == self.session.id]
+        return owned[0] if owned else None
+
+    async def _is_ours(self) -> bool:
+        stat = await stat_or_none(self.session.send(requests.exists(self.path)))
+        return stat is not None and stat.owner == self.session.id and self.czxid in (None, stat.czxid)

@@ -1,0 +1,267 @@
+"""Our turn in a queue: what is known of the term before when it comes, the term that we get, and how that is accounted for.
+
+The record is written when we lead already: nobody waits for it, and it fences nothing here, our member node does. Whoever
+leads writes it twice, at the beginning and in the transaction that ends the term cleanly. So a standby that has read it
+once since the leader began hears of a clean end on its watch, in front of the event that makes it lead itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from ...clock import Clock, wall_time
+from ...ended import MOST_UNFENCED, Ended, brief, newest
+from ...guardian.guarded import Guardian
+from ...heartbeat import Stake
+from ...leaders import Predecessor
+from ...record import Record
+from ...session import ZooKeeperSession
+from ...settings import Settings
+from ...wire import requests
+from ...wire.errors import NoAuth, NoNode
+from ...wire.requests import Stat
+from ...wire.watches import CHANGED
+from ..protocol import Leader
+from .accounting import ANY_VERSION, Accounting
+from .grant import SessionGrant
+from .ground import Ground
+from .ledger import Ledger, LedgerView, longest_grace, view_of
+from .oldterms import OldTerms
+from .place import Place
+from .succession import Succession
+
+__all__ = ["Ahead", "Turn"]
+
+log = logging.getLogger("aioha")
+
+LEARNING = 6  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
+LONGEST_IDENTITY = 256  # bytes of a foreign member's data that can be its name
+NOTHING = LedgerView(Record(), -1, 0, Ended())
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The member before ours, as last seen."""
+
+    path: str
+    stat: Stat
+    data: bytes
+    is_ours: bool  # some aioha's
+
+    def described(self, base: int) -> Predecessor:
+        """As a leader that has left no record: how it has ended nobody knows."""
+        text = self.data[:LONGEST_IDENTITY].rstrip(b"\0").decode(errors="replace")
+        return Predecessor(text, self.data, self.stat.czxid + base, ended_cleanly=False)
+
+
+class _Account:
+    """What the record said when it was read, and whether it has been written to since (`was_written`), or anything else has
+    happened to it.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.view: LedgerView | None = None
+        self.was_written = self.has_changed = False
+        self._wake = wake
+
+    def on_event(self, event: int, path: str) -> None:
+        self.was_written, self.has_changed = event == CHANGED, True
+        self._wake()
+
+
+class Turn:
+    """One candidate's turns. `give_up` begins the release of a term."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        settings: Settings,
+        give_up: "Callable[[SessionGrant, Accounting], asyncio.Future[None]]",
+        guardian: Guardian | None,
+    ) -> None:
+        self.now: Clock = settings.clock
+        self._ground = ground
+        self._settings = settings
+        self._give_up = give_up
+        self._guardian = guardian
+        self._succession = Succession(ground, settings)
+        self._account: _Account | None = None
+        self._prepared = 0  # for which session
+
+    def reaches(self, session: ZooKeeperSession, enough: float) -> bool:
+        """Whether the lease leaves the work so many seconds."""
+        return session.lease.deadline - self._settings.grace_within(session.timeout) - self.now() >= enough
+
+    # ------------------------------------------------------------------ before it comes
+
+    async def prepare(self, session: ZooKeeperSession, check: Callable[[], Awaitable[None]]) -> None:
+        """Before we join for the first time: `check` the path, and make sure of the record. It must be older than our place
+        in line: how far tokens may have been lifted is told from that, should it become unreadable. Raises `ResponseError`.
+        """
+        if self._prepared != session.id:
+            await check()
+            await self._ground.prepare(session)
+            self._prepared = session.id
+
+    def is_of(self, before: Ahead) -> bool:
+        """What was studied is about the term of this member, which goes on."""
+        view = self._account.view if self._account is not None and not self._account.has_changed else None
+        return view is not None and view.unreadable is None and _names(view, before) and not view.record.ended
+
+    @property
+    def has_news(self) -> bool:
+        """The record was written to since it was studied."""
+        return self._account is not None and self._account.has_changed
+
+    def forget(self, session: ZooKeeperSession) -> None:
+        """What was studied is worth nothing any more."""
+        if self._account is not None:
+            session.forget(self._account.on_event)
+            self._account = None
+
+    async def study(self, session: ZooKeeperSession, wake: Callable[[], None]) -> None:
+        """Read what the leader has written, and hear of it when it is written to. Raises `ResponseError`."""
+        self.forget(session)
+        if not self._ground.keeps_record:
+            return
+        names = self._ground.names
+        # A callback of its own: what an older watch still tells was before this reading.
+        account = _Account(wake)
+        try:
+            reply = await session.watching(requests.get(names.record, watch=True), account.on_event)
+        except NoNode:
+            await self._ground.prepare(session)
+            return
+        except NoAuth as error:
+            self._ground.do_without_record(error)
+            return
+        account.view = view_of(names, reply, Ended(), longest_grace(session))
+        self._account = account
+        if account.view.unreadable is None:
+            self._succession.saw_token(account.view.token)
+
+    # ------------------------------------------------------------------ when it comes
+
+    async def lead(self, place: Place, before: Ahead | None, stake: Stake, *, heard: bool = False) -> SessionGrant | None:
+        """Lead: nobody is ahead. None: look again. `heard`: all that was to be heard has been heard, in order.
+
+        Raises `ResponseError`, `ConnectionError`, `SessionFailed`.
+        """
+        session = place.session
+        known = await self._known(session, before, heard=heard)
+        if known is None or place.czxid is None:
+            return None
+        view, ended = known
+        if view.unreadable is not None:  # whose it was is lost: the one's before us, or of whoever was last
+            token = (place.czxid - 1 if before is None else before.stat.czxid) + view.record.token_base
+            view = replace(view, record=replace(view.record, token=token))
+        self.forget(session)
+        last, unfenced, settle = view.predecessor(ended), view.unfenced(ended), view.settle(ended)
+        if before is not None and not _names(view, before):
+            last = before.described(view.record.token_base)
+            unfenced = newest((last, *unfenced))
+            if before.is_ours and view is not NOTHING:
+                settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
+        record = self._succession.record(session, view, ended, place.czxid - 1, learning=LEARNING)
+        token = place.czxid + (record.token_base if view is not NOTHING else 0)
+        record = replace(record, token=token, unfenced=newest(map(brief, unfenced)))
+        accounting = Accounting(self._ground, place, record if view is not NOTHING else None)
+        accounting.begin(view.version)
+        # How far our token is lifted nobody could know, should we die before this is written.
+        is_lifted = view is not NOTHING and (record.token_base != view.record.token_base or view.unreadable is not None)
+        if (is_lifted and not await accounting.is_written()) or not place.is_watched:
+            await accounting.is_written()
+            return None  # it cannot be written, or something has happened to our node meanwhile
+        return await self._granted(place, stake, accounting, OldTerms(self._ground, ended, unfenced), last, record, settle)
+
+    async def _granted(
+        self,
+        place: Place,
+        stake: Stake,
+        accounting: Accounting,
+        old_terms: OldTerms,
+        last: Predecessor | None,
+        record: Record,
+        settle: float,
+    ) -> SessionGrant:
+        session, settings = place.session, self._settings
+        assert place.czxid is not None
+        grant = SessionGrant(
+            session,
+            settings.clock,
+            path=self._ground.path,
+            node=place.path,
+            node_version=ANY_VERSION,
+            czxid=place.czxid,
+            leader=Leader(settings.identity, settings.payload, record.token, wall_time()),
+            number=record.number if accounting.record is not None else None,
+            predecessor=last,
+            settle=settle,
+            old_terms=old_terms,
+            stop_grace=settings.grace_within(session.timeout),
+            checks=[requests.check(place.path, ANY_VERSION)],
+            has_seat=False,
+            no_transactions=None,
+            acl=self._ground.acl,
+            give_up=lambda grant: self._give_up(grant, accounting),
+            guardian=self._guardian,
+            last_will=accounting.will,
+            stake=stake,
+            is_watched=True,
+        )
+        place.heard = grant.node_event
+        refusal = self._succession.refusal(record.token)
+        if refusal is not None:
+            await grant.release()
+            raise refusal
+        if settings.fence is not None and len(grant.unfenced) == MOST_UNFENCED:
+            log.warning("%s: %d terms to fence, and no more are remembered", self._ground.path, MOST_UNFENCED)
+        return grant
+
+    async def _known(
+        self, session: ZooKeeperSession, before: Ahead | None, *, heard: bool
+    ) -> tuple[LedgerView, Ended] | None:
+        """What is known of the terms before, asking only where it was not heard. None: look again."""
+        if not self._ground.keeps_record:
+            return NOTHING, Ended()
+        known = _heard(self._account, before) if heard else None
+        return known if known is not None else await self._read(session)
+
+    async def _read(self, session: ZooKeeperSession) -> tuple[LedgerView, Ended] | None:
+        """All that is written of the terms before; None: there was nothing to read, and is now."""
+        try:
+            view = await Ledger(session, self._ground.names).read()
+        except NoAuth as error:
+            self._ground.do_without_record(error)
+            return None
+        if view is None:
+            await self._ground.prepare(session)
+            return None
+        if view.unreadable is not None:
+            await self._ground.keep_aside(session, view.unreadable)
+        else:
+            self._succession.saw_token(view.token)
+        return view, view.ended
+
+
+def _names(view: LedgerView, before: Ahead) -> bool:
+    """Whether the record is of this member's term."""
+    return view.record.token == before.stat.czxid + view.record.token_base
+
+
+def _heard(account: _Account | None, before: Ahead | None) -> tuple[LedgerView, Ended] | None:
+    """What is known of the term before without asking again; None: not all that matters."""
+    if account is None or account.view is None or before is None:
+        return None
+    view = account.view
+    if view.unreadable is not None or view.record.unfenced or not _names(view, before):
+        return None
+    if not account.has_changed:
+        return view, Ended(view.token if view.record.ended else 0)
+    if view.record.ended:
+        return None
+    if not account.was_written:
+        return None  # deleted by hand
+    # The one thing that is written between the beginning of a term and its end is that it has ended cleanly.
+    return replace(view, version=view.version + 1), Ended(view.token)
