@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DIALECTS", "Dialect", "is_ahead"]
+__all__ = ["DIALECTS", "Dialect"]
 
 _NUMBER = r"(-\d{9,10}|\d{10})$"
 _HALF, _WHOLE = 1 << 31, 1 << 32
@@ -67,11 +67,6 @@ class Dialect:
 def _signed(digits: str) -> str:
     """With a checksum behind it: so aioha knows its own, and others see a random GUID."""
     return f"{digits}{zlib.crc32(digits.encode()) & 0xFFFF:04x}"
-
-
-def is_ahead(one: int, other: int) -> bool:
-    """Whether the member with the one number came before that with the other."""
-    return _distance(other, one) < 0
 
 
 def _distance(origin: int, number: int) -> int:

@@ -23,7 +23,7 @@ class Lookout:
         self._changed = set[str]()  # paths
         self._gone = set[str]()
         self._wake = asyncio.Event()
-        self._unsubscribe: Callable[[], None] = session.subscribe(self._session_changed)
+        self._unsubscribe: Callable[[], None] = session.subscribe(self.doubt)
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +67,3 @@ class Lookout:
         """Look at everything again."""
         self.moved = True
         self._wake.set()
-
-    def _session_changed(self) -> None:
-        self.doubt()

@@ -5,9 +5,8 @@ them together, and sees to it that nothing of ours stays in line when we leave.
 """
 
 import asyncio
-import contextlib
+import logging
 
-from ...errors import ElectionError
 from ...sessions import Sessions
 from ...settings import Settings
 from ...wire.errors import ResponseError
@@ -24,6 +23,8 @@ from .standby import Standby
 from .turn import Turn
 
 __all__ = ["QueueElection"]
+
+log = logging.getLogger("aioha")
 
 
 class QueueElection(ZooKeeperElection):
@@ -66,5 +67,7 @@ class QueueElection(ZooKeeperElection):
 
 
 async def _leave_quietly(place: Place) -> None:
-    with contextlib.suppress(ResponseError, ElectionError):
+    try:
         await place.leave()
+    except ResponseError as error:
+        log.error("a place in line could not be left: %s: %s", place.name, error)  # noqa: TRY400 - a diagnosis, no bug of ours
