@@ -92,10 +92,13 @@ class Member:
         await self._heard(process)
         assert status == 0, f"{self.who} ended with {status}: {self.errors.decode()}"
 
-    async def expire(self) -> None:
-        """End its session, which may be that of a killed one, as the servers would after its timeout."""
+    async def expire(self, server: str = "") -> None:
+        """End its session, which may be that of a killed one, as the servers would after its timeout.
+
+        server: "host:port", if not the first that it knows.
+        """
         session, _, password = self._events.last("UP", self.who).text.partition(":")
-        address = self._servers.partition(",")[0]
+        address = server or self._servers.partition(",")[0]
         await asyncio.to_thread(end_session, address, int(session, 16), bytes.fromhex(password))
 
     async def _heard(self, process: asyncio.subprocess.Process) -> None:
