@@ -19,7 +19,7 @@ from .wire.connection import Connection, Greeting
 from .wire.dial import first_accepted
 from .wire.errors import AuthFailed, ConnectionLoss, SessionExpired
 
-__all__ = ["LONGEST_PAUSE", "Attacher", "longer"]
+__all__ = ["Attacher", "longer"]
 
 log = logging.getLogger("aioha")
 

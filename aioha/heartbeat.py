@@ -69,10 +69,14 @@ class Heartbeat:
             self._stakes.remove(stake)
             self._hasten()  # a beat that it spoilt has proved nothing for the others
 
-    def stand_ready(self, path: str) -> Callable[[], None]:
-        """From now on a bid may be sent at any moment, and work begin on its reply. Returns the function that ends it."""
+    def stand_ready(self, path: str, *, at_once: bool = False) -> Callable[[], None]:
+        """From now on a bid may be sent at any moment, and work begin on its reply: at the latest from the next heartbeat,
+        which comes `at_once`, or in its time. Returns the function that ends it.
+        """
         who = object()
         self._ready[who] = path
+        if at_once:
+            self._hasten()
 
         def stand_down() -> None:
             self._ready.pop(who, None)

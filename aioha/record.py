@@ -16,7 +16,7 @@ from typing import Any, cast
 from .ended import brief, newest
 from .leaders import Predecessor
 
-__all__ = ["LARGEST_BASE", "MOST_BYTES", "Record", "parse_record"]
+__all__ = ["LARGEST_BASE", "MOST_BYTES", "Record", "data_fields", "parse_record", "read_data"]
 
 LARGEST = LARGEST_BASE = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
 DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
@@ -79,7 +79,7 @@ class Record:
 
     def _encode(self, unknown: Mapping[str, Any]) -> bytes:
         fields: dict[str, Any] = {**unknown, "number": self.number, "identity": self.identity}
-        fields.update(_data_fields(self.data))
+        fields.update(data_fields(self.data))
         fields["stop_grace"] = self.stop_grace
         if self.token_base:
             fields["token_base"] = self.token_base
@@ -89,7 +89,7 @@ class Record:
             fields["owed_token"], fields["owed_grace"] = self.owed_token, self.owed_grace
         if self.unfenced:
             fields["unfenced"] = [
-                {"token": each.token, "identity": each.identity, **_data_fields(each.data)} for each in self.unfenced
+                {"token": each.token, "identity": each.identity, **data_fields(each.data)} for each in self.unfenced
             ]
         try:
             return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
@@ -129,7 +129,7 @@ def parse_record(raw: bytes) -> Record:
     return Record(
         number,
         _field(fields, "identity", str, ""),
-        _read_data(fields),
+        read_data(fields),
         float(stop_grace),
         token_base,
         owed_token if owed_grace else 0,  # of nothing that is owed
@@ -148,7 +148,7 @@ def _read_unfenced(line: Any) -> Predecessor:
     token = _field(fields, "token", int, 0)
     if not 0 < token <= 2 * LARGEST:
         raise ValueError("unfenced: token is out of range")
-    return brief(Predecessor(_field(fields, "identity", str, ""), _read_data(fields), token, ended_cleanly=False))
+    return brief(Predecessor(_field(fields, "identity", str, ""), read_data(fields), token, ended_cleanly=False))
 
 
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
@@ -175,14 +175,16 @@ def _can_be_kept(value: Any, levels: int) -> bool:
     return levels > 0 and all(_can_be_kept(each, levels - 1) for each in inside)
 
 
-def _data_fields(data: bytes) -> dict[str, str]:
+def data_fields(data: bytes) -> dict[str, str]:
+    """Bytes as JSON can hold them."""
     try:
         return {"data": data.decode()}
     except UnicodeDecodeError:
         return {"data_base64": base64.b64encode(data).decode()}
 
 
-def _read_data(fields: dict[str, Any]) -> bytes:
+def read_data(fields: dict[str, Any]) -> bytes:
+    """The bytes of `data_fields`. Raises `ValueError`."""
     if "data_base64" not in fields:
         return cast("str", _field(fields, "data", str, "")).encode("utf-8", "surrogatepass")
     try:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .attach import LONGEST_PAUSE, Attacher, longer
+from .attach import Attacher, longer
 from .clock import Clock
 from .errors import SessionFailed
 from .heartbeat import Heartbeat
@@ -32,6 +32,7 @@ __all__ = ["NotAttached", "SessionState", "ZooKeeperSession"]
 log = logging.getLogger("aioha")
 
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
+SOON = 0.1  # seconds: a connection that is lost earlier was hardly one
 ROUND_TRIP_GROWTH = 1.1  # from reply to reply, so that a link that has become slower shows
 NEVER = float("inf")
 NEW = 0
@@ -161,7 +162,8 @@ class ZooKeeperSession:
                 since = self._clock()
                 await self.heartbeat.run(connection)
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
-                pause = 0.0 if self._clock() - since > LONGEST_PAUSE else longer(pause)
+                # Else at once: our session may have been closed, and whoever leads next waits only until we can know.
+                pause = 0.0 if self._clock() - since > SOON else longer(pause)
         except SessionExpired:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
         except SessionFailed as failure:

@@ -22,9 +22,9 @@ __all__ = ["status", "watch"]
 async def status(elector: Elector, where: str, *, as_json: bool) -> int:
     """Print who leads. Returns 0 if somebody does, else 1."""
     async with elector:
-        candidates = await elector.election.candidates()
-    leader = candidates[0] if candidates else None
-    deliver(json.dumps(_status_object(where, candidates)) if as_json else _status_text(where, candidates))
+        leader, standbys = await elector.election.candidates()
+    shown = _status_object(where, leader, standbys) if as_json else None
+    deliver(json.dumps(shown) if shown is not None else _status_text(where, leader, standbys))
     return 0 if leader else 1
 
 
@@ -38,14 +38,17 @@ async def watch(elector: Elector, *, as_json: bool) -> int:
     return 0
 
 
-def _status_object(where: str, candidates: Sequence[Leader]) -> dict[str, Any]:
-    shown = [{"identity": each.identity, **_data(each.data)} for each in candidates]
-    leader = candidates[0] if candidates else None
+def _status_object(where: str, leader: Leader | None, standbys: Sequence[Leader]) -> dict[str, Any]:
+    candidates = [*([leader] if leader else []), *standbys]
     return {
         "where": where,
-        "leader": leader and {**shown[0], "token": leader.token, "since": leader.since},
-        "candidates": shown,
+        "leader": leader and {**_candidate(leader), "token": leader.token, "since": leader.since},
+        "candidates": [_candidate(each) for each in candidates],
     }
+
+
+def _candidate(one: Leader) -> dict[str, str]:
+    return {"identity": one.identity, **_data(one.data)}
 
 
 def _data(data: bytes) -> dict[str, str]:
@@ -55,15 +58,14 @@ def _data(data: bytes) -> dict[str, str]:
         return {"data_base64": base64.b64encode(data).decode()}
 
 
-def _status_text(where: str, candidates: Sequence[Leader]) -> str:
-    if not candidates:
-        return f"{where}: nobody leads"
-    leader = candidates[0]
+def _status_text(where: str, leader: Leader | None, standbys: Sequence[Leader]) -> str:
+    line = [f"  then   {printable(each.identity)}" for each in standbys]
+    if leader is None:
+        return "\n".join([f"{where}: nobody leads", *line])
     lines = [f"{where}: led by {printable(leader.identity)}", f"  token  {leader.token}", f"  since  {_since(leader.since)}"]
     if leader.data != leader.identity.encode():
         lines.append(f"  data   {printable(leader.data.decode(errors='backslashreplace'))}")
-    lines += [f"  then   {printable(each.identity)}" for each in candidates[1:]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *line])
 
 
 def _since(moment: float) -> str:

@@ -13,7 +13,9 @@ from typing import Any, Literal, Protocol
 from ..guardian.guarded import Guardian
 from ..leaders import Leader, Predecessor
 
-__all__ = ["Election", "Grant", "Leader", "Operation", "Predecessor", "SessionView"]
+__all__ = ["Candidates", "Election", "Grant", "Leader", "Operation", "Predecessor", "SessionView"]
+
+Candidates = tuple[Leader | None, Sequence[Leader]]  # who leads, and who stands by, in the order in which they would lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,8 @@ class Election(Protocol):
         """Who leads now, in one round trip. Raises `Unavailable`."""
         ...
 
-    async def candidates(self) -> Sequence[Leader]:
-        """Who takes part, as far as it can be seen, the leader first; in few round trips. Raises `Unavailable`."""
+    async def candidates(self) -> Candidates:
+        """Who takes part, as far as it can be seen; in few round trips. Raises `Unavailable`."""
         ...
 
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:

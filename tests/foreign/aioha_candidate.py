@@ -36,7 +36,8 @@ async def work(term: Term) -> None:
 async def listed(elector: Elector) -> str:
     election: Any = elector.election
     try:
-        return ",".join(member.identity for member in await election.candidates()) or "?"
+        leader, standbys = await election.candidates()
+        return ",".join(member.identity for member in (leader, *standbys) if member is not None) or "?"
     except ElectionError as error:
         return f"?{type(error).__name__}"
 

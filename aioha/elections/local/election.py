@@ -7,7 +7,6 @@ of things: lock, file, fsync, and only then a socket that others can connect to;
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ...clock import wall_time
@@ -15,7 +14,7 @@ from ...ended import newest
 from ...errors import SessionFailed
 from ...guardian.guarded import Guardian
 from ...settings import Settings
-from ..protocol import Leader, Predecessor, SessionView
+from ..protocol import Candidates, Leader, Predecessor, SessionView
 from . import record
 from .grant import LocalGrant
 from .lockfile import Lock
@@ -182,9 +181,9 @@ class LocalElection:
         """
         return await self._view.leader()
 
-    async def candidates(self) -> Sequence[Leader]:
-        leader = await self.leader()
-        return [] if leader is None else [leader]
+    async def candidates(self) -> Candidates:
+        """Those who wait for a lock leave no trace: who leads is all that can be seen."""
+        return await self.leader(), ()
 
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
         """The present leader as soon as it differs from `last`; a vacancy's end is seen within 0.2 s."""

@@ -36,6 +36,11 @@ class Attention:
         self._unsubscribe()
         self.session.forget(self.on_event)
 
+    @property
+    def moved(self) -> bool:
+        """The connection has changed since `reset`."""
+        return self._moved
+
     def reset(self) -> None:
         self.fired = self._moved = False
         self.when_gone = None
@@ -51,12 +56,19 @@ class Attention:
                 when_gone()
 
     async def wait(self, bound: float) -> None:
-        """Until something happens, at most `bound` seconds: a net, should an event ever be lost."""
+        """Until something happens, at most `bound` seconds: a net, should an event ever be lost. What happened before is
+        not lost.
+        """
         try:
             async with asyncio.timeout(bound):
                 await self._wake.wait()
         except TimeoutError:
             pass
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """Something else has happened."""
+        self._wake.set()
 
     def _session_changed(self) -> None:
         self._moved, self.fired = True, False

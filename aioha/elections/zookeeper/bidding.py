@@ -22,8 +22,9 @@ from .attention import Attention
 from .grant import WORTH_STARTING, SessionGrant
 from .ground import Ground
 from .leaving import OURS, UNRECORDED
-from .ledger import LedgerView, View, look
+from .ledger import LedgerView, View, look, seat_data
 from .oldterms import OldTerms
+from .place import Place
 from .succession import Succession
 from .takeover import Takeover
 from .znodes import commit_something, stat_or_none
@@ -70,10 +71,15 @@ class Bidder:
         """Whatever the last bid won has been removed."""
         self._unknown = self._prepared = None
 
-    def prepare(self, attention: Attention, view: View) -> None:
+    def is_proved(self, session: ZooKeeperSession) -> bool:
+        """Work could begin on the reply to a bid that is sent now."""
+        anchor = session.heartbeat.anchor(enough=self._enough(session))
+        return anchor is not None and not anchor.needs_relay
+
+    def prepare(self, attention: Attention, view: View, place: Place) -> None:
         """Somebody else leads: have a bid ready, and send it in the tick in which we hear that the node is gone."""
         if view.ledger is None or view.ledger.unreadable is None:  # else what stands there must be kept aside first
-            takeover = self._prepared = self._takeover(attention.session, view)
+            takeover = self._prepared = self._takeover(attention.session, view, place)
             attention.when_gone = lambda: self._send(takeover)
 
     def _send(self, takeover: Takeover) -> None:
@@ -84,27 +90,30 @@ class Bidder:
             self._unknown = before
             raise
 
-    async def bid(self, attention: Attention, view: View) -> tuple[View | None, SessionGrant | None]:
-        """Try to take over what `view` showed vacant: one round trip."""
+    async def bid(self, attention: Attention, view: View, place: Place) -> tuple[View | None, SessionGrant | None]:
+        """Try to take over what `view` showed vacant, leaving our place in line: one round trip."""
         session, takeover = attention.session, self._prepared
         self._prepared = None  # the next time its reply is lost
         if takeover is None or takeover.view is not view:
             if view.ledger is not None and view.ledger.unreadable is not None:
                 await self._ground.keep_aside(session, view.ledger.unreadable)
-            takeover = self._takeover(session, view)
+            takeover = self._takeover(session, view, place)
         if not takeover.is_sent:
             self._send(takeover)
         reply = await takeover.outcome()
         failed = requests.failure(reply)
         if failed is not None:
             self._unknown = None
-            return await self._lost_bid(attention, failed), None
+            return await self._lost_bid(attention, failed, takeover), None
         node = requests.stat_of(reply.responses[SET])
+        takeover.leave_line()
         return None, await self._granted(session, node, view.ledger, await takeover.ended(), takeover.successor)
 
-    async def _lost_bid(self, attention: Attention, failed: tuple[int, ResponseError]) -> View | None:
+    async def _lost_bid(self, attention: Attention, failed: tuple[int, ResponseError], takeover: Takeover) -> View | None:
         """What to wait for now; None: look again. Raises what waiting would not mend."""
         (index, error), session = failed, attention.session
+        if takeover.has_lost_place(index, error):
+            return None
         after = await self._look(attention)
         if after.node is not None and after.node.owner == session.id:
             await self._ground.clear(session)
@@ -143,6 +152,7 @@ class Bidder:
             return None, None
         # Others may have written to the record since: what the takeover wrote is what it was.
         marks = view.ledger.ended if view.ledger is not None else Ended()
+        takeover.leave_line()
         return None, await self._granted(session, node, takeover.view.ledger, marks, takeover.successor)
 
     async def _look(self, attention: Attention) -> View:
@@ -207,11 +217,11 @@ class Bidder:
             return requests.check(self._ground.path, UNRECORDED)
         return requests.check(self._ground.names.record, before.version + 1)
 
-    def _takeover(self, session: ZooKeeperSession, view: View) -> Takeover:
+    def _takeover(self, session: ZooKeeperSession, view: View, place: Place) -> Takeover:
         ledger = view.ledger
         successor = self.succession.record(session, ledger, ledger.ended, session.zxid) if ledger is not None else None
         operations = self._operations(view.ledger, successor)
-        return Takeover(session, self._ground.names, view, successor, operations, self._enough(session))
+        return Takeover(session, self._ground.names, view, successor, operations, place, self._enough(session))
 
     def _operations(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
         acl, names, path, data = self._ground.acl, self._ground.names, self._ground.path, self._payload
@@ -221,7 +231,7 @@ class Bidder:
         return [
             create,
             requests.set_data(path, data, 0),
-            requests.create(names.seat, self._settings.identity.encode(), ephemeral=True, acl=acl),
+            requests.create(names.seat, seat_data(successor, ledger.version + 1), ephemeral=True, acl=acl),
             requests.set_data(names.record, successor.encode(), ledger.version),
         ]
 

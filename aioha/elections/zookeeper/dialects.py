@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DIALECTS", "Dialect"]
+__all__ = ["DIALECTS", "LINE", "Dialect", "sequence_name", "the_one_before"]
 
 _NUMBER = r"(-\d{9,10}|\d{10})$"
 _HALF, _WHOLE = 1 << 31, 1 << 32
@@ -27,15 +27,11 @@ class Dialect:
     before: str  # the GUID in the name of a member; empty where names have none
     after: str
     dashes: bool = False  # in the GUID
+    is_unique: bool = True  # whether a stem is never used twice; if not, a name says nothing about whose the node is
 
     def new_stem(self) -> str:
         """A new member's name, but for the number that the servers append; no other member has it, if it has a GUID."""
         return f"{self.before}{self._guid()}{self.after}"
-
-    @property
-    def is_unique(self) -> bool:
-        """Whether a stem is never used twice. If not, a name says nothing about whose the node is."""
-        return self.name != "zk-recipes"
 
     def is_ours(self, child: str) -> bool:
         """Whether some aioha has made this member, as its GUID shows; False where names have none. Wrong for one in 65,536
@@ -64,6 +60,16 @@ class Dialect:
         return str(guid) if self.dashes else guid.hex
 
 
+def the_one_before(number: int) -> int:
+    """The sequence number that the servers gave before this one."""
+    return (number - 1 + _HALF) % _WHOLE - _HALF
+
+
+def sequence_name(number: int) -> str:
+    """As the servers write it."""
+    return f"{number:010d}"
+
+
 def _signed(digits: str) -> str:
     """With a checksum behind it: so aioha knows its own, and others see a random GUID."""
     return f"{digits}{zlib.crc32(digits.encode()) & 0xFFFF:04x}"
@@ -80,6 +86,7 @@ DIALECTS = {
         Dialect("selector", "Curator's LeaderSelector", re.compile("(?<!_)lock-" + _NUMBER), "_c_", "-lock-", dashes=True),
         Dialect("go-zk", "go-zookeeper's Lock", re.compile("(?<!_)lock-" + _NUMBER), "_c_", "-lock-"),
         Dialect("kazoo", "kazoo's Election", re.compile("__lock__" + _NUMBER), "", "__lock__"),
-        Dialect("zk-recipes", "ZooKeeper's LeaderElectionSupport", re.compile("^n_" + _NUMBER), "", "n_"),
+        Dialect("zk-recipes", "ZooKeeper's LeaderElectionSupport", re.compile("^n_" + _NUMBER), "", "n_", is_unique=False),
     )
 }
+LINE = Dialect("line", "aioha", re.compile("^" + _NUMBER), "", "", is_unique=False)  # of standbys, beside an election

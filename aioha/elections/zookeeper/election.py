@@ -2,35 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Protocol
 
 from ...errors import Unavailable
 from ...guardian.guarded import Guardian
 from ...record import LARGEST_BASE
 from ...sessions import Sessions
 from ...settings import Settings
-from ..protocol import Leader
+from ..protocol import Candidates, Leader
 from .ground import Ground
+from .observer import Observer
 
-__all__ = ["Looking", "ZooKeeperElection"]
+__all__ = ["ZooKeeperElection"]
 
 FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
 LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
 
 
-class Looking(Protocol):
-    """Who sees an election without taking part. Bounds are seconds."""
-
-    async def leader(self, *, bound: float = ...) -> Leader | None: ...
-    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None: ...
-    async def candidates(self) -> Sequence[Leader]: ...
-
-
 class ZooKeeperElection:
     """The part of `Election` that layouts share. Raises `ValueError` for a `token_floor` beyond the record's."""
 
-    def __init__(self, ground: Ground, settings: Settings, sessions: Sessions, observer: Looking, *, owns: bool) -> None:
+    def __init__(self, ground: Ground, settings: Settings, sessions: Sessions, observer: Observer, *, owns: bool) -> None:
         if settings.token_floor > LARGEST_BASE:
             raise ValueError(f"token_floor: at most {LARGEST_BASE}, got {settings.token_floor}")
         self.path = ground.path
@@ -76,5 +67,5 @@ class ZooKeeperElection:
     async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
         return await self._observer.leader_after(last, first=first)
 
-    async def candidates(self) -> Sequence[Leader]:
+    async def candidates(self) -> Candidates:
         return await self._observer.candidates()

@@ -2,15 +2,14 @@
 
 A takeover is one `multi`, all or nothing: create the leader's node, take the seat, write the record at the version
 that was seen. The seat is held until the work has *ended*, so that nobody works beside old work when somebody deletes
-the leader's node by hand. `bidding` makes such bids; this file decides when: what a standby waits for, how who has
-resigned lets the others go first, and that nothing of ours stays on the path when we leave.
+the leader's node by hand. `bidding` makes such bids, `race` decides when, and `line` who is next; this file holds them
+together, and sees to it that nothing of ours stays on the path when we leave.
 
 Two leaner forms hold the same election where others write to the path too (`layout="mooon"`) or where no record may be
 kept: the node alone, created and set in one `multi`, so that its version tells ours from one made by hand.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 
@@ -24,12 +23,14 @@ from ..protocol import Grant
 from .attention import Attention
 from .bidding import Bidder
 from .election import ZooKeeperElection
+from .ephemeral_observer import EphemeralObserver
 from .grant import SessionGrant
 from .ground import Ground
 from .leaving import leave, release
-from .ledger import View, look
-from .observer import Observer
-from .znodes import PASSING, explain_refusal
+from .line import Line
+from .place import Place
+from .race import Race
+from .znodes import PASSING
 
 __all__ = ["EphemeralElection"]
 
@@ -46,89 +47,28 @@ class EphemeralElection(ZooKeeperElection):
 
     def __init__(self, path: str, settings: Settings, sessions: Sessions, *, owns_sessions: bool = True) -> None:
         ground = Ground(path, settings)
-        super().__init__(ground, settings, sessions, Observer(ground.names, settings, sessions), owns=owns_sessions)
+        observer = EphemeralObserver(ground.names, settings, sessions)
+        super().__init__(ground, settings, sessions, observer, owns=owns_sessions)
         self._bidder = Bidder(ground, settings, self._give_up, sessions.guardian)
-
-    # ------------------------------------------------------------------ standing by
 
     async def win(self, *, yielding: bool = False) -> Grant:
         if self._leaving is not None:  # a former term of ours must be off the path before we bid again
             await asyncio.shield(self._leaving)
-        self._ground.begin()
-        yield_until = self._settings.clock() + self._yield_bound() if yielding else None
-        if yielding:
+        ground, settings = self._ground, self._settings
+        ground.begin()
+        yield_until = settings.clock() + self._yield_bound() if yielding else None
+        if yielding and not ground.keeps_line:
             await asyncio.sleep(min(TAKING_OVER, self._yield_bound()))
         while True:
             session = await self._sessions.live()
-            stand_down = session.heartbeat.stand_ready(self.path)
-            try:
-                with Attention(session) as attention:
-                    granted = await self._stand_by(attention, yield_until)
-            except BaseException:
-                await self._withdraw(session)
-                raise
-            finally:
-                stand_down()
+            with Attention(session) as attention, Line(attention, ground, settings) as line:
+                try:
+                    granted = await Race(attention, line, self._bidder, ground, settings, yield_until).run()
+                except BaseException:
+                    await self._withdraw(session, line.place)
+                    raise
             if granted is not None:
                 return granted
-
-    async def _stand_by(self, attention: Attention, yield_until: float | None) -> SessionGrant | None:
-        """On one session, until we win or it is dead (None)."""
-        view: View | None = None
-        while not attention.session.state.is_dead:
-            vacant = view is not None and (view.node is None or attention.fired)
-            attention.reset()
-            view, granted = await self._step(attention, view if vacant and yield_until is None else None)
-            if granted is not None:
-                return granted
-            if view is None:
-                continue  # something moved under our hands: look again at once
-            self._bidder.succession.saw(view)
-            if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.succession.highest):
-                yield_until = None  # another leads, or has led meanwhile: we have let the others go first
-            if view.node is not None or view.seat_taken or yield_until is not None:
-                if view.node is not None and not attention.fired:
-                    self._bidder.prepare(attention, view)
-                yield_until = await self._wait(attention, yield_until)
-                if not attention.fired and yield_until is None:
-                    view = view if view.node is None and not view.seat_taken else None
-        return None
-
-    async def _step(self, attention: Attention, vacant: View | None) -> tuple[View | None, SessionGrant | None]:
-        """Bid on what was seen vacant, or look. Returns what was seen, and the grant if we won."""
-        session = attention.session
-        try:
-            if self._bidder.is_uncertain(session) and not self._bidder.awaits_reply(vacant):
-                return await self._bidder.learn_outcome(attention)
-            if vacant is not None:
-                return await self._bidder.bid(attention, vacant)
-            return await self._look(attention), None
-        except PASSING:
-            await asyncio.sleep(random.uniform(0, STUMBLE))
-            with contextlib.suppress(*PASSING):
-                await session.attached()
-            return None, None
-        except ResponseError as error:
-            raise explain_refusal(error, self.path, self._settings.identity) from error
-
-    async def _wait(self, attention: Attention, yield_until: float | None) -> float | None:
-        """Until something happens. Returns until when we yield, if we still do."""
-        bound, now = attention.session.timeout, self._settings.clock
-        if yield_until is not None:
-            bound = min(bound, max(yield_until - now(), 0.0))
-        await attention.wait(bound)
-        return yield_until if yield_until is not None and now() < yield_until else None
-
-    async def _look(self, attention: Attention) -> View | None:
-        session, ground = attention.session, self._ground
-        view = await look(session, ground.names, keeps_record=ground.keeps_record, on_event=attention.on_event)
-        if ground.keeps_record and view.ledger is None:
-            await ground.prepare(session)
-            return None
-        if view.node is not None and view.node.owner == session.id:
-            await ground.clear(session)
-            return None
-        return view
 
     def _yield_bound(self) -> float:
         return min(LONGEST_YIELD, self._sessions.timeout * YIELD_SHARE)
@@ -153,15 +93,15 @@ class EphemeralElection(ZooKeeperElection):
                 "%s: term %d could not be released: %s", self.path, grant.token, error
             )
 
-    async def _withdraw(self, session: ZooKeeperSession) -> None:
+    async def _withdraw(self, session: ZooKeeperSession, place: Place) -> None:
         """We stand by no longer; a bid may have won. Bounded: while no server is attached it goes on behind us."""
-        if self._bidder.is_uncertain(session):
-            self._leaving = asyncio.ensure_future(self._give_back(session))
+        if self._bidder.is_uncertain(session) or place.may_be_there:
+            self._leaving = asyncio.ensure_future(self._give_back(session, place))
             await finish(self._leaving, session.timeout)
         else:
             self._bidder.forget()
 
-    async def _give_back(self, session: ZooKeeperSession) -> None:
+    async def _give_back(self, session: ZooKeeperSession, place: Place) -> None:
         """Learn whether the bid has won, and end that term as cleanly as any: it has not worked, so it is not to be
         waited for, let alone fenced.
         """
@@ -180,6 +120,7 @@ class EphemeralElection(ZooKeeperElection):
             await self._clear_quietly(session)
         finally:
             self._bidder.forget()
+        await place.leave_quietly()
 
     async def _clear_quietly(self, session: ZooKeeperSession) -> None:
         try:

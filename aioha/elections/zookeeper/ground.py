@@ -29,11 +29,19 @@ class Ground:
         self.identity = settings.identity
         self._settings = settings
         self.keeps_record = self._wants_record = settings.record and settings.layout != "mooon"
+        self._wants_line = True
         self._said = False  # that we have to do without
+        self._said_line = False
+
+    @property
+    def keeps_line(self) -> bool:
+        """Standbys wait in line. Turns false as `keeps_record` does, and with it."""
+        return self._wants_line and self.keeps_record
 
     def begin(self) -> None:
         """A new campaign: what the servers have refused they may allow by now."""
         self.keeps_record = self._wants_record
+        self._wants_line = True
 
     @property
     def no_transactions(self) -> str:
@@ -47,6 +55,10 @@ class Ground:
             f"transactions cannot be fenced without a record ({why}): allow one at {self.names.record}, or send "
             f"term.token with every write to a store that compares it (docs/fencing.md)"
         )
+
+    @property
+    def is_refused_record(self) -> bool:
+        return self._wants_record and not self.keeps_record
 
     async def prepare(self, session: ZooKeeperSession) -> None:
         """Create parents and record where they are missing. Raises `ResponseError`, `ConnectionError`."""
@@ -77,6 +89,19 @@ class Ground:
             self.names.record,
             error,
         )
+
+    def do_without_line(self, error: ResponseError) -> None:
+        """The servers let nobody stand in line: a plain race in this campaign; says so once."""
+        self._wants_line = False
+        if not self._said_line:
+            self._said_line = True
+            log.warning(
+                "%s: no permission to stand in line at %s (%s): a plain race in this campaign, in which every standby looks "
+                "at the leader",
+                self.path,
+                self.names.line,
+                error,
+            )
 
     async def keep_aside(self, session: ZooKeeperSession, raw: bytes) -> None:
         """Save what an unreadable record holds, before a takeover replaces it. Raises `ConnectionError` and the like."""

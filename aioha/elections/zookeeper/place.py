@@ -1,6 +1,7 @@
 """Our own place in a queue: joining it once, although a reply may be lost, and leaving it for certain."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -10,21 +11,27 @@ from ...wire import requests
 from ...wire.errors import NoNode, ResponseError
 from ...wire.watches import OnEvent
 from .dialects import Dialect
-from .ground import Ground
 from .znodes import PASSING, commit_something, ensure, ignore, stat_or_none
 
 __all__ = ["Place"]
+
+log = logging.getLogger("aioha")
 
 STUMBLE = 0.05  # seconds, jittered, after a lost connection
 
 
 class Place:
-    """One member node of ours, on one session. `name` is None before it is known to be there, `czxid` before it was seen."""
+    """One member node of ours below `root`, on one session. `name` is None before it is known to be there, `czxid` before
+    it was seen.
+    """
 
-    def __init__(self, session: ZooKeeperSession, ground: Ground, dialect: Dialect, payload: bytes) -> None:
+    def __init__(
+        self, session: ZooKeeperSession, root: str, dialect: Dialect, payload: bytes, acl: Sequence[Any] | None
+    ) -> None:
         self.session = session
+        self.root = root
         self.name: str | None = None
-        self._ground = ground
+        self._acl = acl
         self._dialect = dialect
         self._payload = payload
         self.czxid: int | None = None
@@ -37,7 +44,11 @@ class Place:
     def path(self) -> str:
         """Of the member node."""
         assert self.name is not None
-        return f"{self._ground.path}/{self.name}"
+        return f"{self.root}/{self.name}"
+
+    @property
+    def may_be_there(self) -> bool:
+        return self.name is not None or self._is_uncertain
 
     def on_event(self, event: int, path: str) -> None:
         """For `ZooKeeperSession.exists`."""
@@ -51,30 +62,31 @@ class Place:
         self.name, self.czxid, self.is_watched = None, None, False
         self._stem = self._dialect.new_stem()
 
-    async def join(self) -> None:
-        """Be in line. Raises `ResponseError`, `ConnectionError`: then try again, on this session."""
+    async def join(self) -> bool:
+        """Be in line; False: not yet, try again. Raises `ResponseError`, `ConnectionError`: then try again, too."""
         if self._is_uncertain:
             # A committed write on this connection first: what was under way on the last one is refused from now on.
             await commit_something(self.session)
             self.name = await self._find()
             self._is_uncertain = False
             if self.name is not None:
-                return
-        stem = f"{self._ground.path}/{self._stem}"
-        request = requests.create(stem, self._payload, ephemeral=True, sequential=True, acl=self._ground.acl)
+                return True
+        stem = f"{self.root}/{self._stem}"
+        request = requests.create(stem, self._payload, ephemeral=True, sequential=True, acl=self._acl)
         self._is_uncertain = True
         try:
             reply = await self.session.send(request)
         except NoNode:
             self._is_uncertain = False
-            await ensure(self.session, self._ground.path, self._ground.acl)
-            return
+            await ensure(self.session, self.root, self._acl)
+            return False
         except PASSING:
             raise
         except ResponseError:
             self._is_uncertain = False
             raise
         self.name, self._is_uncertain = reply.path.rpartition("/")[2], False
+        return True
 
     async def leave(self, also: Sequence[requests.Request] = ()) -> None:
         """Take the node away, doing `also` this right before it, in the same transaction, where the servers let us. It is
@@ -83,7 +95,7 @@ class Place:
         """
         self.session.forget(self.on_event)
         is_sure = self._dialect.is_unique and not self._is_uncertain  # that the node, if it is there, is ours
-        while not self.session.state.is_dead and (self.name is not None or self._is_uncertain):
+        while not self.session.state.is_dead and self.may_be_there:
             try:
                 await self.session.attached()
                 if not is_sure and not await self._finds_itself():
@@ -101,6 +113,13 @@ class Place:
                 is_sure = False
                 await asyncio.sleep(random.uniform(0, STUMBLE))
 
+    async def leave_quietly(self) -> None:
+        """As `leave`; what keeps us from it is logged."""
+        try:
+            await self.leave()
+        except ResponseError as error:
+            log.error("a place in line could not be left: %s: %s", self.name, error)  # noqa: TRY400 - a diagnosis, no bug of ours
+
     async def _finds_itself(self) -> bool:
         """Whether the node is there, and ours, as far as the ensemble has agreed on anything."""
         await commit_something(self.session)
@@ -110,15 +129,13 @@ class Place:
     async def _find(self) -> str | None:
         """The node that a create has made whose reply was lost. A name without a GUID tells by its owner alone."""
         try:
-            children: list[str] = (await self.session.send(requests.children(self._ground.path))).children
+            children: list[str] = (await self.session.send(requests.children(self.root))).children
         except NoNode:
             return None
         mine = [child for child in children if child.startswith(self._stem)]
         if self._dialect.is_unique:
             return mine[0] if mine else None
-        replies: list[asyncio.Future[Any]] = [
-            self.session.send(requests.exists(f"{self._ground.path}/{child}")) for child in mine
-        ]
+        replies: list[asyncio.Future[Any]] = [self.session.send(requests.exists(f"{self.root}/{child}")) for child in mine]
         stats = [await stat_or_none(reply) for reply in replies]
         owned = [child for child, stat in zip(mine, stats, strict=True) if stat and stat.owner == self.session.id]
         return owned[0] if owned else None

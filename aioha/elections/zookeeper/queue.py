@@ -5,11 +5,9 @@ them together, and sees to it that nothing of ours stays in line when we leave.
 """
 
 import asyncio
-import logging
 
 from ...sessions import Sessions
 from ...settings import Settings
-from ...wire.errors import ResponseError
 from ..protocol import Grant
 from .accounting import Accounting
 from .dialects import DIALECTS
@@ -23,8 +21,6 @@ from .standby import Standby
 from .turn import Turn
 
 __all__ = ["QueueElection"]
-
-log = logging.getLogger("aioha")
 
 
 class QueueElection(ZooKeeperElection):
@@ -44,7 +40,7 @@ class QueueElection(ZooKeeperElection):
         self._ground.begin()
         while True:
             session = await self._sessions.live()
-            place = Place(session, self._ground, self._dialect, self._settings.payload)
+            place = Place(session, self.path, self._dialect, self._settings.payload, self._ground.acl)
             try:
                 with Lookout(session) as lookout:
                     granted = await Standby(lookout, place, self._turn, self._ground, self._dialect).wait()
@@ -62,12 +58,5 @@ class QueueElection(ZooKeeperElection):
 
     async def _withdraw(self, place: Place) -> None:
         """We stand by no longer. Bounded: while no server is attached it goes on behind us."""
-        self._leaving = asyncio.ensure_future(_leave_quietly(place))
+        self._leaving = asyncio.ensure_future(place.leave_quietly())
         await asyncio.wait({self._leaving}, timeout=place.session.timeout)
-
-
-async def _leave_quietly(place: Place) -> None:
-    try:
-        await place.leave()
-    except ResponseError as error:
-        log.error("a place in line could not be left: %s: %s", place.name, error)  # noqa: TRY400 - a diagnosis, no bug of ours

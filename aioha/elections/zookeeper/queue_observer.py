@@ -1,82 +1,42 @@
 """Seeing who leads a queue and who stands by in it, without taking part."""
 
 import asyncio
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ...ended import Ended
-from ...errors import LayoutMismatch, Unavailable
+from ...errors import LayoutMismatch
 from ...session import ZooKeeperSession
 from ...sessions import Sessions
 from ...settings import Settings
 from ...wire import requests
-from ...wire.errors import NoAuth, NoNode, ResponseError
-from ..protocol import Leader
+from ...wire.errors import NoAuth, NoNode
+from ..protocol import Candidates, Leader
 from .attention import Attention
 from .dialects import DIALECTS, Dialect
 from .ledger import LedgerView, Names, longest_grace, view_of
-from .znodes import PASSING, explain_refusal, ignore, stat_or_none
+from .observer import Observer
+from .znodes import ignore, stat_or_none
 
 __all__ = ["QueueObserver", "insist_on"]
 
-READ_BOUND = 5.0  # seconds that somebody who asks once will wait
-STUMBLE = 0.05  # seconds, jittered, before looking again after a lost connection
 
-
-class QueueObserver:
-    """Reads; decides nothing."""
+class QueueObserver(Observer):
+    """See the head of this file. Those who stand by have the token that they would lead with, as far as can be known."""
 
     def __init__(self, names: Names, dialect: Dialect, settings: Settings, sessions: Sessions) -> None:
-        self._names = names
+        super().__init__(names, settings, sessions)
         self._dialect = dialect
-        self._settings = settings
-        self._sessions = sessions
 
-    async def leader(self, *, bound: float = READ_BOUND) -> Leader | None:
-        """Who leads now, at least as new as this call. `bound`: seconds. Raises as `candidates`."""
-        found = await self._ask(bound, 1)
+    async def _see_leader(self, session: ZooKeeperSession, attention: Attention | None) -> Leader | None:
+        found = await self._see(session, 1, attention)
         return found[0] if found else None
 
-    async def candidates(self) -> Sequence[Leader]:
-        """All members, the leader first; the others with the token that they would have, as far as can be known.
-
-        Raises `Unavailable`, `SessionFailed`, `LayoutMismatch`.
-        """
-        return await self._ask(READ_BOUND, None)
-
-    async def leader_after(self, last: Leader | None, *, first: bool) -> Leader | None:
-        """The present leader once it differs from `last` (at once if `first`); waits out outages."""
-        while True:
-            with Attention(await self._sessions.live()) as attention:
-                try:
-                    found = await self._see(attention.session, 1, attention)
-                    seen = found[0] if found else None
-                    if first or _token(seen) != _token(last):
-                        return seen
-                    await attention.wait(attention.session.timeout)
-                except PASSING:
-                    await asyncio.sleep(random.uniform(0, STUMBLE))
-                except ResponseError as error:
-                    raise explain_refusal(error, self._names.path, self._settings.identity) from error
-
-    async def _ask(self, bound: float, most: int | None) -> list[Leader]:
-        try:
-            async with asyncio.timeout(bound):
-                session = await self._sessions.live()
-                fresh = session.send(requests.sync(self._names.path))
-                found = await self._see(session, most)
-                await fresh
-                return found
-        except TimeoutError:
-            raise Unavailable(f"{self._names.path}: no answer within {bound:g} s ({self._sessions.why})") from None
-        except PASSING as error:
-            raise Unavailable(f"{self._names.path}: {self._sessions.why}") from error
-        except ResponseError as error:
-            raise explain_refusal(error, self._names.path, self._settings.identity) from error
+    async def _see_all(self, session: ZooKeeperSession) -> Candidates:
+        found = await self._see(session, None)
+        return (found[0] if found else None), found[1:]
 
     async def _see(self, session: ZooKeeperSession, most: int | None, attention: Attention | None = None) -> list[Leader]:
-        """The first members in line. With `attention` it is called when the first one goes, or when one comes."""
         path = self._names.path
         on_event = attention.on_event if attention is not None else ignore
         while True:
@@ -155,7 +115,3 @@ def insist_on(dialect: Dialect, path: str, children: Iterable[str]) -> None:
                 f"{path} is the root of an election of {other.software} (it holds {', '.join(theirs[:3])}), and "
                 f"layout={dialect.name} is another's: choose layout={other.name}, or another path"
             )
-
-
-def _token(leader: Leader | None) -> int | None:
-    return None if leader is None else leader.token

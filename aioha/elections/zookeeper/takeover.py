@@ -12,13 +12,17 @@ from ...ended import Ended
 from ...record import Record
 from ...session import ZooKeeperSession
 from ...wire import requests
+from ...wire.errors import NoNode, ResponseError
 from .ledger import Names, View, ended_of
+from .place import Place
 
 __all__ = ["Takeover"]
 
 
 class Takeover:
-    """Takes over what `view` showed. `enough`: seconds that the lease must reach for the work to begin on the reply."""
+    """Takes over what `view` showed, and leaves `place`, our own in line, if we have one. `enough`: seconds that the lease
+    must reach for the work to begin on the reply.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,7 @@ class Takeover:
         view: View,
         successor: Record | None,
         operations: Sequence[requests.Request],
+        place: Place,
         enough: float,
     ) -> None:
         self.session = session
@@ -34,7 +39,10 @@ class Takeover:
         self.successor = successor
         self._names = names
         self._question = requests.packed(requests.get(names.ended))
-        self._takeover = requests.packed(requests.multi(*operations))
+        leaving = [requests.delete(place.path)] if place.name is not None else []
+        self._takeover = requests.packed(requests.multi(*operations, *leaving))
+        self._place = place
+        self._place_in_line = (place.name, len(operations))
         self._enough = enough
         self._outcome: asyncio.Future[Any] | None = None
         self._answer: asyncio.Future[Any] | None = None
@@ -55,6 +63,18 @@ class Takeover:
         """The reply. Raises `ResponseError`, `ConnectionError`."""
         assert self._outcome is not None
         return await self.session.heartbeat.prove(self._connection, self._anchor, self._outcome, self._names.path)
+
+    def leave_line(self) -> None:
+        """It has taken over, and with that left our place."""
+        if self._place.name == self._place_in_line[0] and self._place.name is not None:
+            self._place.renew()
+
+    def has_lost_place(self, index: int, error: ResponseError) -> bool:
+        """Whether it has failed, there and with this, because our place was deleted by hand: we are to join again."""
+        if index != self._place_in_line[1] or not isinstance(error, NoNode):
+            return False
+        self.leave_line()
+        return True
 
     async def ended(self) -> Ended:
         """What is known of the terms before, now that we have won."""

@@ -1,0 +1,171 @@
+"""The line of standbys beside an `ephemeral` election: our place in it, and who is before us.
+
+<path>.aioha/line/%010d   EPHEMERAL_SEQUENTIAL   identity and data of one standby, as JSON
+
+Only the first two in line look at the leader: the first takes over when it goes, the second if the first does not. All
+others watch the place before theirs, so that a takeover costs the same however many stand by. The line says who bids,
+never who leads: it is only read, and may be wrong for a while without harm. It is listed only when it must be: places are
+numbered without gaps, so that most often the one before ours is there; and when that one goes because it leads now, its
+session owns the leader's node.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from types import TracebackType
+from typing import Self
+
+from ...record import data_fields
+from ...settings import Settings
+from ...wire import requests
+from ...wire.errors import NoNode
+from ...wire.requests import Stat
+from .attention import Attention
+from .dialects import LINE, sequence_name, the_one_before
+from .ground import Ground
+from .place import Place
+from .znodes import commit_something
+
+__all__ = ["Line"]
+
+GOES_FIRST = 1 / 16  # of the session timeout: how long the second leaves a free election to the first
+NEAR = 1  # so many may be ahead of who looks at the leader
+LIST_AGAIN = 1 / 4  # of the session timeout, for each that is ahead: a net, and how the second learns that it is
+
+
+class Line:
+    """Our place in line on one session. `ahead`: how many are before us; None: not known.
+
+    A context manager: at its end nothing is heard any more. The place stays: `place.leave`.
+    """
+
+    def __init__(self, attention: Attention, ground: Ground, settings: Settings) -> None:
+        itself = json.dumps({"identity": settings.identity, **data_fields(settings.payload)}, ensure_ascii=False)
+        self._session = attention.session
+        self.place = Place(self._session, ground.names.line, LINE, itself.encode(), ground.acl)
+        self.ahead: int | None = None
+        self._attention = attention
+        self._clock = settings.clock
+        self._before: tuple[str, int] | None = None  # the place before ours: its path, the session that owns it
+        self._has_gone = asyncio.Event()  # that one
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.doubt()
+
+    @property
+    def is_near(self) -> bool:
+        """We are to look at the leader."""
+        return self.ahead is not None and self.ahead <= NEAR
+
+    def doubt(self) -> None:
+        """Nothing that was heard is worth anything any more."""
+        self._session.forget(self._on_event)
+        self.ahead, self._before = None, None
+        self._has_gone.clear()
+
+    async def is_free(self) -> bool:
+        """Nobody is in line, and neither are we: an election that is free, too, can be won without joining."""
+        return not self.place.may_be_there and not await self._members()
+
+    async def approach(self) -> bool:
+        """Be in line, and wait until it is time to look at the leader; False: the connection has changed, or we are not in
+        line yet. Raises `ResponseError`, `ConnectionError`.
+        """
+        if self.place.name is None:
+            self.doubt()
+            if not await self.place.join():
+                return False
+            await self._watch_number_before()
+        while not self.is_near and not self.has_moved_up:
+            if not (await self._list() if self._before is None else await self._wait()):
+                return False
+        return True
+
+    @property
+    def has_moved_up(self) -> bool:
+        """The one before us has gone."""
+        return self._has_gone.is_set()
+
+    def follows(self, leader: Stat | None) -> bool:
+        """Whether the one before us is this leader: then nobody is ahead any more."""
+        if not self.has_moved_up or leader is None or self._before is None or leader.owner != self._before[1]:
+            return False
+        self.doubt()
+        self.ahead = 0
+        return True
+
+    async def settle(self, leader: Stat | None) -> bool:
+        """Whether we are near, now that this was seen of the leader's node. Raises as `approach`."""
+        if self.has_moved_up and not self.follows(leader):
+            await self._list()
+        return self.is_near
+
+    async def lets_go_first(self) -> bool:
+        """The election is free: whether the one before us takes it. It may be frozen: then its place stays."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._session.timeout * GOES_FIRST):
+                await self._has_gone.wait()
+        return self.has_moved_up
+
+    async def _wait(self) -> bool:
+        """Until the one before us has gone, or the line was listed again in its time. False: look at everything again."""
+        share = LIST_AGAIN * (self.ahead or NEAR) * random.uniform(0.8, 1.2)
+        until = self._clock() + self._session.timeout * share
+        while not self.has_moved_up and (left := until - self._clock()) > 0:
+            await self._attention.wait(left)
+            if self._attention.moved:
+                return False
+        return self.has_moved_up or await self._list()
+
+    async def _watch_number_before(self) -> None:
+        assert self.place.name is not None
+        number = LINE.number(self.place.name)
+        if number:
+            await self._watch(sequence_name(the_one_before(number)))
+
+    async def _list(self) -> bool:
+        """See who is ahead, and watch the one before us. False: our own place is gone."""
+        self.doubt()
+        while (name := self.place.name) is not None:
+            members = await self._members()
+            if name not in members:  # most often the server is behind, and does not know of it yet
+                await commit_something(self._session)
+                members = await self._members()
+            if name not in members:
+                self.place.renew()
+                return False
+            ahead = members.index(name)
+            if ahead == 0 or await self._watch(members[ahead - 1]):
+                self.ahead = ahead
+                return True
+        return False
+
+    async def _watch(self, name: str) -> bool:
+        """Whether that place is there, and is watched now as the one before ours."""
+        path, session = f"{self.place.root}/{name}", self._session
+        self._before = (path, 0)
+        try:
+            stat = requests.stat_of(await session.watching(requests.get(path, watch=True), self._on_event))
+            if stat.owner == session.id:  # one of ours that could not be left: it would hold up the line for good
+                await session.send(requests.delete(path))
+                raise NoNode
+        except NoNode:
+            self._before = None
+            return False
+        self._before = (path, stat.owner)
+        return True
+
+    async def _members(self) -> list[str]:
+        try:
+            return LINE.in_order((await self._session.send(requests.children(self.place.root))).children)
+        except NoNode:
+            return []
+
+    def _on_event(self, event: int, path: str) -> None:
+        if self._before is not None and path == self._before[0]:
+            self._has_gone.set()
+            self._attention.wake()
