@@ -14,7 +14,7 @@ from simulated_numbers import CLOSE, EXISTS, SYNC
 
 from aioha import Elector, SessionFailed, Term, TermEnded
 from aioha.elections import SessionView
-from aioha.testing.simulated import Simulation, acl, run
+from aioha.testing.simulated import Simulation, Weather, acl, run
 from aioha.testing.simulated.codes import Perm
 from aioha.testing.simulated.looking import Looking
 
@@ -264,8 +264,11 @@ def test_work_by_hand_ends_at_once_when_its_host_wakes_up_too_late() -> None:
     run(main, 3770)
 
 
-def test_a_leader_whose_session_was_closed_hears_of_it_while_other_servers_are_out_of_reach() -> None:
-    """Seed 7288: it asked those first, went on for as long as they did not answer, and the next leader had begun."""
+@pytest.mark.parametrize("after", ["others out of reach", "resets"])
+def test_a_leader_whose_session_was_closed_hears_of_it_before_the_next_one_begins(after: str) -> None:
+    """Seed 7288: it asked servers out of reach first, and went on for as long as they did not answer. Seed 7019: it had lost
+    connection after connection, a third of a second each, and paused before it asked again.
+    """
 
     async def main(simulation: Simulation) -> None:
         ensemble = await simulation.ensemble(3, tick=1.0)
@@ -289,9 +292,15 @@ def test_a_leader_whose_session_was_closed_hears_of_it_while_other_servers_are_o
                 tasks.append(asyncio.create_task(lead(name)))
             await asyncio.sleep(1.0)
         attached = (sessions["first"].server or "").partition(":")[0]
-        for server in ensemble.servers:
-            if server.name != attached:
-                simulation.network.cut("first", server.name)
+        if after == "resets":
+            for _ in range(6):
+                attached = (sessions["first"].server or "").partition(":")[0]
+                simulation.network.reset("first", attached)
+                await asyncio.sleep(0.3)
+        else:
+            for server in ensemble.servers:
+                if server.name != attached:
+                    simulation.network.cut("first", server.name)
         Operator(ensemble).close(sessions["first"].id)
         with pytest.raises(TermEnded):
             await tasks[0]
@@ -299,7 +308,7 @@ def test_a_leader_whose_session_was_closed_hears_of_it_while_other_servers_are_o
         assert at_work == ["second"]
         simulation.network.crash("second")
 
-    run(main, 7288)
+    run(main, 7288, weather=Weather(latency=0.001))
 
 
 @pytest.mark.parametrize("how", ["closed", "broken"])

@@ -4,95 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import Any
-from unittest import mock
 
 import pytest
-from proof.operator import Operator
+from queues import PATH, Queue, T, counted, played
 
-from aioha import Elector, Fenced, LayoutMismatch, Leader, Predecessor, Term
+from aioha import Fenced, LayoutMismatch, Leader, Predecessor
 from aioha.elections.zookeeper.dialects import DIALECTS
-from aioha.testing.simulated import SimulatedEnsemble, Simulation, Weather, acl, run
+from aioha.testing.simulated import Weather, acl
 from aioha.testing.simulated.codes import Op, Perm
-from aioha.wire.connection import Connection
 
-PATH = "/service/election"
-T = 10.0
 READ_ONLY = (acl.Entry(Perm.READ, "world", "anyone"),)
 
 pytestmark = pytest.mark.parametrize("layout", DIALECTS)
-
-
-class Queue:
-    """Candidates in one queue, and what their work has seen."""
-
-    def __init__(self, simulation: Simulation, ensemble: SimulatedEnsemble, layout: str) -> None:
-        self.simulation = simulation
-        self.ensemble = ensemble
-        self.layout = layout
-        self.operator = Operator(ensemble)
-        self.electors = dict[str, Elector]()
-        self.at_work = list[str]()
-        self.terms = list[tuple[str, Term]]()
-        self.began = list[float]()
-        self.ended = list[float]()
-        self.tasks = dict[str, asyncio.Task[None]]()
-        self.news = asyncio.Condition()
-
-    def elector(self, name: str, **options: Any) -> Elector:
-        given: dict[str, Any] = {"layout": self.layout, "session_timeout": T, "clock": self.simulation.clock, **options}
-        return Elector(self.ensemble.where(PATH), identity=name, **given)
-
-    async def join(self, name: str, **options: Any) -> None:
-        """On a host of its own; returns when it is in line."""
-        with self.simulation.on(name):
-            self.tasks[name] = asyncio.create_task(self._lead(name, options))
-        await asyncio.sleep(0.5)
-
-    async def _lead(self, name: str, options: dict[str, Any]) -> None:
-        async with self.elector(name, **options) as self.electors[name]:
-            await self.electors[name].lead(lambda term: self._work(name, term))
-
-    async def _work(self, name: str, term: Term) -> None:
-        assert not self.at_work, f"{name} begins beside {self.at_work}"
-        self.at_work.append(name)
-        self.terms.append((name, term))
-        self.began.append(self.simulation.clock())
-        async with self.news:
-            self.news.notify_all()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.at_work.remove(name)
-            self.ended.append(self.simulation.clock())
-
-    async def until(self, number: int) -> tuple[str, Term]:
-        """The so-many-th term, once it has begun."""
-        async with asyncio.timeout(300.0), self.news:
-            await self.news.wait_for(lambda: len(self.terms) >= number)
-        return self.terms[number - 1]
-
-    def crash(self, name: str) -> None:
-        self.simulation.network.crash(name)
-        if name in self.at_work:  # what a dead process does is no history
-            self.at_work.remove(name)
-
-    def members(self) -> list[str]:
-        """Paths, the first in line first."""
-        children = [path for path, _ in self.operator.tree.walk() if path.startswith(f"{PATH}/")]
-        return [f"{PATH}/{name}" for name in DIALECTS[self.layout].in_order(path.rpartition("/")[2] for path in children)]
-
-
-def played(layout: str, play: Callable[[Queue], Awaitable[None]], servers: int = 3, weather: Weather | None = None) -> None:
-    async def main(simulation: Simulation) -> None:
-        queue = Queue(simulation, await simulation.ensemble(servers, tick=1.0), layout)
-        await play(queue)
-        for name, task in queue.tasks.items():
-            if task.done():
-                task.result()
-            queue.crash(name)
-
-    run(main, 1, weather=weather)
 
 
 def test_turns_are_taken_in_order(layout: str) -> None:
@@ -142,16 +65,7 @@ def test_a_handover_costs_at_most_eight_requests_however_many_stand_by(layout: s
         for number in range(12):
             await queue.join(f"c{number}", session_timeout=30.0)
         await asyncio.sleep(5.0)
-        asked = list[Any]()
-        send = Connection.send
-
-        def counting(self: Connection, request: Any, *args: Any, **named: Any) -> Any:
-            checks = {each.opcode for each in getattr(request, "requests", ())}
-            if request.opcode not in (Op.PING, Op.SYNC) and checks != {Op.CHECK}:  # no heartbeat
-                asked.append(request)
-            return send(self, request, *args, **named)
-
-        with mock.patch.object(Connection, "send", counting):
+        with counted() as asked:
             for turn in range(1, 5):
                 await asyncio.sleep(1.0)
                 await queue.electors[queue.terms[turn - 1][0]].resign()

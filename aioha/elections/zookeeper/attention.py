@@ -55,16 +55,17 @@ class Attention:
             with contextlib.suppress(ConnectionError, SessionExpired):  # who waits is awake, and will see why
                 when_gone()
 
-    async def wait(self, bound: float) -> None:
-        """Until something happens, at most `bound` seconds: a net, should an event ever be lost. What happened before is
-        not lost.
+    async def wait(self, bound: float) -> bool:
+        """Until something happens, at most `bound` seconds: a net, should an event ever be lost. False: nothing did. What
+        happened before is not lost.
         """
         try:
             async with asyncio.timeout(bound):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return False
         self._wake.clear()
+        return True
 
     def wake(self) -> None:
         """Something else has happened."""

@@ -14,7 +14,7 @@ from .attention import Attention
 from .dialects import LINE
 from .ledger import Ledger, LedgerView
 from .observer import Observer
-from .znodes import ignore, mismatch, stat_or_none
+from .znodes import mismatch, stat_or_none
 
 __all__ = ["EphemeralObserver"]
 
@@ -28,8 +28,9 @@ class EphemeralObserver(Observer):
         return await self._see_leader(session, None), await self._line(session)
 
     async def _see_leader(self, session: ZooKeeperSession, attention: Attention | None, looks: int = LOOKS) -> Leader | None:
-        node = session.exists(self._names.path, attention.on_event if attention is not None else ignore)
-        data = session.send(requests.get(self._names.path))
+        path = self._names.path
+        node = session.exists(path, attention.on_event) if attention is not None else session.send(requests.exists(path))
+        data = session.send(requests.get(path))
         ledger = Ledger(session, self._names) if self._settings.record else None
         stat = await stat_or_none(node)
         if stat is not None and not stat.is_ephemeral:

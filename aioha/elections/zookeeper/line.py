@@ -25,13 +25,14 @@ from .attention import Attention
 from .dialects import LINE, sequence_name, the_one_before
 from .ground import Ground
 from .place import Place
-from .znodes import commit_something
+from .znodes import commit_something, stat_or_none
 
 __all__ = ["Line"]
 
 GOES_FIRST = 1 / 16  # of the session timeout: how long the second leaves a free election to the first
 NEAR = 1  # so many may be ahead of who looks at the leader
-LIST_AGAIN = 1 / 4  # of the session timeout, for each that is ahead: a net, and how the second learns that it is
+LIST_SOON = 1 / 4  # of the session timeout, where it is not known how many are ahead: so the second learns that it is
+LIST_AGAIN = 1 / 2  # of the session timeout for each that is ahead: a net
 
 
 class Line:
@@ -113,8 +114,8 @@ class Line:
 
     async def _wait(self) -> bool:
         """Until the one before us has gone, or the line was listed again in its time. False: look at everything again."""
-        share = LIST_AGAIN * (self.ahead or NEAR) * random.uniform(0.8, 1.2)
-        until = self._clock() + self._session.timeout * share
+        share = LIST_SOON if self.ahead is None else LIST_AGAIN * self.ahead
+        until = self._clock() + self._session.timeout * share * random.uniform(0.8, 1.2)
         while not self.has_moved_up and (left := until - self._clock()) > 0:
             await self._attention.wait(left)
             if self._attention.moved:
@@ -130,19 +131,18 @@ class Line:
     async def _list(self) -> bool:
         """See who is ahead, and watch the one before us. False: our own place is gone."""
         self.doubt()
-        while (name := self.place.name) is not None:
-            members = await self._members()
-            if name not in members:  # most often the server is behind, and does not know of it yet
+        while True:
+            members = await self._members_with_ours()
+            if members is None:  # most often the server is behind, and does not know of ours yet
                 await commit_something(self._session)
-                members = await self._members()
-            if name not in members:
+                members = await self._members_with_ours()
+            if members is None:
                 self.place.renew()
                 return False
-            ahead = members.index(name)
+            ahead = members.index(self.place.path.rpartition("/")[2])
             if ahead == 0 or await self._watch(members[ahead - 1]):
                 self.ahead = ahead
                 return True
-        return False
 
     async def _watch(self, name: str) -> bool:
         """Whether that place is there, and is watched now as the one before ours."""
@@ -164,6 +164,13 @@ class Line:
             return LINE.in_order((await self._session.send(requests.children(self.place.root))).children)
         except NoNode:
             return []
+
+    async def _members_with_ours(self) -> list[str] | None:
+        """None: ours is not there. One of that name may be another's, if the line was deleted by hand and made anew."""
+        ours = self._session.send(requests.exists(self.place.path))
+        members = await self._members()
+        stat = await stat_or_none(ours)
+        return members if stat is not None and stat.owner == self._session.id and self.place.name in members else None
 
     def _on_event(self, event: int, path: str) -> None:
         if self._before is not None and path == self._before[0]:

@@ -94,11 +94,7 @@ class Race:
     async def _step(self, vacant: View | None) -> tuple[View | None, SessionGrant | None]:
         """Bid on what was seen vacant, or look. Returns what was seen, and the grant if we won."""
         try:
-            if self._bidder.is_uncertain(self._session) and not self._bidder.awaits_reply(vacant):
-                return await self._bidder.learn_outcome(self._attention)
-            if vacant is not None:
-                return await self._bidder.bid(self._attention, vacant, self._place_in_line.place)
-            return await self._look(), None
+            return await self._bid_or_look(vacant)
         except PASSING:
             await asyncio.sleep(random.uniform(0, STUMBLE))
             with contextlib.suppress(*PASSING):
@@ -106,6 +102,19 @@ class Race:
             return None, None
         except ResponseError as error:
             raise explain_refusal(error, self._ground.path, self._settings.identity) from error
+
+    async def _bid_or_look(self, vacant: View | None) -> tuple[View | None, SessionGrant | None]:
+        if self._bidder.is_uncertain(self._session) and not self._bidder.awaits_reply(vacant):
+            return await self._bidder.learn_outcome(self._attention)
+        granted = None
+        if vacant is not None:
+            view, granted = await self._bidder.bid(self._attention, vacant, self._place_in_line.place)
+        else:
+            view = await self._look()
+        if view is not None and view.node is not None and await self._is_allowed_again(view.node):
+            self._ground.begin()
+            return None, None
+        return view, granted
 
     async def _wait(self, view: View) -> None:
         """Until something happens; forgets what was seen if that may have changed."""
@@ -120,7 +129,8 @@ class Race:
             self._bidder.prepare(attention, view, self._place_in_line.place)
         if self._yields and self._yield_until is not None:
             bound = min(bound, max(self._yield_until - now(), 0.0))
-        await attention.wait(bound)
+        if not await attention.wait(bound):
+            self._place_in_line.doubt()  # as a net: our own place may be gone
         if self._yield_until is not None and now() >= self._yield_until:
             self._yield_until = None
         if not attention.fired and not self._yields and (view.node is not None or view.seat_taken):
@@ -161,13 +171,12 @@ class Race:
         if view.node is not None and view.node.owner == session.id:
             await ground.clear(session)
             return None
-        if view.node is not None and ground.is_refused_record and await self._is_allowed_again(view.node):
-            ground.begin()
-            return None
         return view
 
     async def _is_allowed_again(self, leader: Stat) -> bool:
-        """The servers have refused us the record: whether who leads now could write it. It says where tokens are."""
+        """The servers have refused us the record, and who leads now could write it. It says how far tokens are lifted."""
+        if not self._ground.is_refused_record:
+            return False
         try:
             ledger = await Ledger(self._session, self._ground.names).read()
         except NoAuth:
