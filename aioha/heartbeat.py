@@ -67,7 +67,8 @@ class Heartbeat:
     def drop(self, stake: Stake) -> None:
         if stake in self._stakes:
             self._stakes.remove(stake)
-            self._hasten()  # a beat that it spoilt has proved nothing for the others
+            if self._stakes:
+                self._hasten()  # a beat that it spoilt has proved nothing for the others
 
     def stand_ready(self, path: str, *, at_once: bool = False) -> Callable[[], None]:
         """From now on a bid may be sent at any moment, and work begin on its reply: at the latest from the next heartbeat,

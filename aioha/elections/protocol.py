@@ -6,7 +6,7 @@ elector's supervision needs neither a task nor a poll.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -140,10 +140,11 @@ class Grant(Protocol):
         """The aiozk client on this term's session. Raises `ElectionError` where there is none."""
         ...
 
-    async def release(self) -> None:
-        """Give the term up, now that its work has ended. Idempotent; never raises; returns once the store knows,
-        or once it is certain that nothing of ours is left. Can take long while the store is unreachable, and waits
-        for what is left of `settle`: nobody else may begin before that either.
+    def release(self) -> Awaitable[None]:
+        """Give the term up, now that its work has ended: begins at once, as far as it can, and is to be awaited.
+
+        Idempotent; never raises; done once the store knows, or once it is certain that nothing of ours is left. Can take
+        long while the store is unreachable, and waits for what is left of `settle`: nobody else may begin before that.
         """
         ...
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
+from typing import Any
 
 from ...errors import SessionFailed
 from ...guardian import facts
@@ -56,10 +57,17 @@ class Accounting:
             self._writing.cancel()
             raise
 
-    async def end(self, grant: SessionGrant) -> None:
-        """Release the term, whose work has ended. Waits while no server is attached; returns when the session is dead."""
-        names = self._ground.names
-        also: list[requests.Request] = []
+    def send_end(self, grant: SessionGrant) -> "asyncio.Future[Any] | None":
+        """Send what releases the term, whose work has ended; None: there is something to wait for first."""
+        writing = self._writing
+        if grant.unsettled or (writing is not None and (not writing.done() or writing.cancelled() or writing.exception())):
+            return None
+        return self.place.send_leave(self._closed(grant, written=writing is not None and writing.result()))
+
+    async def end(self, grant: SessionGrant, sent: "asyncio.Future[Any] | None") -> None:
+        """Release the term; `sent`: what `send_end` has sent. Waits while no server is attached; returns when the session is
+        dead.
+        """
         if grant.unsettled:
             await asyncio.sleep(grant.unsettled)
         try:
@@ -67,11 +75,8 @@ class Accounting:
         except SessionFailed as failure:
             log.error("%s", failure)  # noqa: TRY400 - a diagnosis, no bug of ours
             written = False
-        if written and self.record is not None and grant.ended is None:
-            also.append(requests.set_data(names.ended, grant.ended_mark))
-            also.append(requests.set_data(names.record, replace(self.record, ended=True).encode()))
         try:
-            await self.place.leave(also)
+            await self.place.leave(self._closed(grant, written=written), sent)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
                 "%s: term %d could not be released: %s", self._ground.path, grant.token, error
@@ -84,6 +89,13 @@ class Accounting:
             return node, node, ()
         closed = replace(self.record, ended=True).encode()
         return node, node, ((names.ended, grant.ended_mark), (names.record, closed))
+
+    def _closed(self, grant: SessionGrant, *, written: bool) -> list[requests.Request]:
+        """What says that the term has ended cleanly, if anything said that it had begun."""
+        if not written or self.record is None or grant.ended is not None:
+            return []
+        closed, names = replace(self.record, ended=True), self._ground.names
+        return [requests.set_data(names.ended, grant.ended_mark), requests.set_data(names.record, closed.encode())]
 
     async def _write(self, record: Record, version: int) -> bool:
         session = self.place.session

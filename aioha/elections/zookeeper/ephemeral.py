@@ -12,6 +12,7 @@ kept: the node alone, created and set in one `multi`, so that its version tells 
 import asyncio
 import logging
 import random
+from typing import Any
 
 from ...errors import ElectionError
 from ...host import finish
@@ -26,7 +27,7 @@ from .election import ZooKeeperElection
 from .ephemeral_observer import EphemeralObserver
 from .grant import SessionGrant
 from .ground import Ground
-from .leaving import leave, release
+from .leaving import leave, released, send_release
 from .line import Line
 from .place import Place
 from .race import Race
@@ -38,7 +39,7 @@ log = logging.getLogger("aioha")
 
 LONGEST_YIELD = 1.0  # seconds that who resigned lets the others go first
 YIELD_SHARE = 1 / 4  # of the session timeout: the same, for short sessions
-TAKING_OVER = 0.05  # seconds in which who has resigned does not even look: the others are at it
+TAKING_OVER = 0.05  # seconds in which who has resigned does not even look: the others are at it, or on their way into line
 STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 
@@ -57,7 +58,7 @@ class EphemeralElection(ZooKeeperElection):
         ground, settings = self._ground, self._settings
         ground.begin()
         yield_until = settings.clock() + self._yield_bound() if yielding else None
-        if yielding and not ground.keeps_line:
+        if yielding:
             await asyncio.sleep(min(TAKING_OVER, self._yield_bound()))
         while True:
             session = await self._sessions.live()
@@ -76,17 +77,22 @@ class EphemeralElection(ZooKeeperElection):
     # ------------------------------------------------------------------ leaving
 
     def _give_up(self, grant: SessionGrant) -> "asyncio.Future[None]":
-        self._leaving = asyncio.ensure_future(self._remove(grant))
+        # The path may be another's by now, or nothing but a look could tell; else it is one round trip, and begins at once.
+        stands = grant.ended is None and self._ground.keeps_record
+        sent = self._send_release(grant) if stands and not grant.unsettled else None
+        self._leaving = asyncio.ensure_future(self._remove(grant, sent, stands=stands))
         return self._leaving
 
-    async def _remove(self, grant: SessionGrant) -> None:
+    def _send_release(self, grant: SessionGrant) -> "asyncio.Future[Any] | None":
+        return send_release(grant.session, self._ground.names, checks=grant.checks, ended=grant.ended_mark)
+
+    async def _remove(self, grant: SessionGrant, sent: "asyncio.Future[Any] | None", *, stands: bool) -> None:
         names, record, acl = self._ground.names, self._ground.keeps_record, self._ground.acl
         if grant.unsettled:
             await asyncio.sleep(grant.unsettled)
+            sent = self._send_release(grant) if stands and grant.ended is None else None
         try:
-            if grant.ended is None and record:
-                await release(grant.session, names, checks=grant.checks, ended=grant.ended_mark, acl=acl)
-            else:  # the path may be another's by now, and without a record nothing but a look could tell
+            if not await released(sent):
                 await leave(grant.session, names, record=record, ended=grant.ended_mark if record else None, acl=acl)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours

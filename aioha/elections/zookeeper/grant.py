@@ -185,7 +185,7 @@ class SessionGrant:
     def client(self) -> Any:
         return client_on(self.session)
 
-    async def release(self) -> None:
+    def release(self) -> "asyncio.Future[None]":
         """Idempotent: every caller waits for the one release."""
         if self._releasing is None:
             # First stop resting on the lease: an answer to what follows must not lengthen a term that is over.
@@ -197,7 +197,7 @@ class SessionGrant:
                 self._guardian.end(self.session.lease)
             self._releasing = self._give_up(self)
             self._releasing.add_done_callback(self._unguard)
-        await asyncio.shield(self._releasing)
+        return asyncio.shield(self._releasing)
 
     @property
     def unsettled(self) -> float:

@@ -15,7 +15,7 @@ from ...wire.errors import NoAuth, NodeExists, NoNode
 from .ledger import Names
 from .znodes import PASSING, commit_something, stat_or_none
 
-__all__ = ["OURS", "UNRECORDED", "leave", "release"]
+__all__ = ["OURS", "UNRECORDED", "leave", "released", "send_release"]
 
 STUMBLE = 0.05  # seconds, jittered
 # Versions of a leader's node, by which it can be told whose kind it is without a read: ours are created and set in one
@@ -23,13 +23,12 @@ STUMBLE = 0.05  # seconds, jittered
 OURS, UNRECORDED = 1, 2
 
 
-async def release(
-    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes, acl: Sequence[Any] | None
-) -> None:
-    """Give up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended.
+def send_release(
+    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes
+) -> "asyncio.Future[Any] | None":
+    """Send what gives up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended.
 
-    Waits while no server is attached; returns when the session is dead. Raises `NoAuth`. `acl`: should that node have
-    to be made anew.
+    None: no server is attached.
     """
     operations = [
         requests.delete(names.path, OURS),
@@ -37,12 +36,17 @@ async def release(
         requests.set_data(names.ended, ended),
     ]
     try:
-        reply = await session.send(requests.multi(*checks, *operations))
-        if requests.failure(reply) is None:
-            return
+        return session.send(requests.multi(*checks, *operations))
     except PASSING:
-        pass
-    await leave(session, names, record=True, ended=ended, acl=acl)
+        return None
+
+
+async def released(sent: "asyncio.Future[Any] | None") -> bool:
+    """Whether that has done it."""
+    try:
+        return sent is not None and requests.failure(await sent) is None
+    except PASSING:
+        return False
 
 
 async def leave(
@@ -53,7 +57,11 @@ async def leave(
     ended: bytes | None = None,
     acl: Sequence[Any] | None = None,
 ) -> None:
-    """Remove whatever this session owns on the path. Waits and raises as `release`."""
+    """Remove whatever this session owns on the path. `ended`: what to write then; `acl`: should that node have to be made
+    anew.
+
+    Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
+    """
     mark = [] if ended is None else [requests.set_data(names.ended, ended)]
     anew = False  # the mark's node is to be made, not set
     while not session.state.is_dead:

@@ -50,6 +50,11 @@ class Place:
     def may_be_there(self) -> bool:
         return self.name is not None or self._is_uncertain
 
+    @property
+    def _is_sure(self) -> bool:
+        """The node, if it is there, is ours."""
+        return self._dialect.is_unique and not self._is_uncertain
+
     def on_event(self, event: int, path: str) -> None:
         """For `ZooKeeperSession.exists`."""
         if self.name is not None and path == self.path:
@@ -88,20 +93,33 @@ class Place:
         self.name, self._is_uncertain = reply.path.rpartition("/")[2], False
         return True
 
-    async def leave(self, also: Sequence[requests.Request] = ()) -> None:
+    def send_leave(self, also: Sequence[requests.Request]) -> "asyncio.Future[Any] | None":
+        """Send at once what `leave` would; None: it cannot be sent yet."""
+        if self.name is None or not self._is_sure:
+            return None
+        self.session.forget(self.on_event)
+        try:
+            return self.session.send(requests.multi(*also, requests.delete(self.path)))
+        except PASSING:
+            return None
+
+    async def leave(self, also: Sequence[requests.Request] = (), sent: "asyncio.Future[Any] | None" = None) -> None:
         """Take the node away, doing `also` this right before it, in the same transaction, where the servers let us. It is
-        certain then that nothing of ours is left. Waits while no server is attached; returns when the session is dead.
-        Raises `NoAuth`.
+        certain then that nothing of ours is left. `sent`: what `send_leave` has sent with the same. Waits while no server is
+        attached; returns when the session is dead. Raises `NoAuth`.
         """
         self.session.forget(self.on_event)
-        is_sure = self._dialect.is_unique and not self._is_uncertain  # that the node, if it is there, is ours
+        is_sure = self._is_sure
         while not self.session.state.is_dead and self.may_be_there:
             try:
-                await self.session.attached()
-                if not is_sure and not await self._finds_itself():
-                    return
+                reply, sent = sent, None
+                if reply is None:
+                    await self.session.attached()
+                    if not is_sure and not await self._finds_itself():
+                        return
+                    reply = self.session.send(requests.multi(*also, requests.delete(self.path)))
                 is_sure = False
-                failed = requests.failure(await self.session.send(requests.multi(*also, requests.delete(self.path))))
+                failed = requests.failure(await reply)
                 if failed is None:
                     return
                 index, error = failed

@@ -53,7 +53,7 @@ class QueueElection(ZooKeeperElection):
     # ------------------------------------------------------------------ leaving
 
     def _give_up(self, grant: SessionGrant, accounting: Accounting) -> "asyncio.Future[None]":
-        self._leaving = asyncio.ensure_future(accounting.end(grant))
+        self._leaving = asyncio.ensure_future(accounting.end(grant, accounting.send_end(grant)))
         return self._leaving
 
     async def _withdraw(self, place: Place) -> None:
