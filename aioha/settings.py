@@ -21,8 +21,8 @@ __all__ = ["LAYOUTS", "FenceHook", "Options", "Settings"]
 
 FenceHook = Callable[[Predecessor], Awaitable[None]]
 
-LAYOUTS = ("ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes")
-Layout = Literal["ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes"]
+LAYOUTS = ("ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes", "hadoop")
+Layout = Literal["ephemeral", "mooon", "latch", "selector", "kazoo", "go-zk", "zk-recipes", "hadoop"]
 GRACE_SHARE = 0.25  # stop_grace may take at most this part of the session timeout
 DEFAULT_GRACE_SHARE = 0.1
 MOST_DATA = 400 * 1024  # bytes: a takeover holds them twice, and the record, and servers hang up on more than 1 MiB
@@ -164,7 +164,7 @@ class Settings:
         if not callable(self.fence):
             raise ValueError(f"fence: must be an async function of the predecessor, got {type(self.fence).__name__}")
         without = "record=False" if not self.record else "layout='mooon'" if self.layout == "mooon" else None
-        if without is not None:
+        if without is not None and self.layout != "hadoop":  # where the breadcrumb tells
             raise ValueError(f"fence: not with {without}: no record is kept then, so nobody knows how the last term ended")
 
     def _check_relations(self) -> None:

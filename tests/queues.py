@@ -76,7 +76,7 @@ class Queue:
 
     def members(self) -> list[str]:
         """Paths, the first in line first. In the `ephemeral` layout the leader is not among them."""
-        root, dialect = (f"{PATH}.aioha/line", LINE) if self.layout == "ephemeral" else (PATH, DIALECTS[self.layout])
+        root, dialect = (f"{PATH}.aioha/line", LINE) if self.layout not in DIALECTS else (PATH, DIALECTS[self.layout])
         children = [path for path, _ in self.operator.tree.walk() if path.startswith(f"{root}/")]
         return [f"{root}/{name}" for name in dialect.in_order(path.rpartition("/")[2] for path in children)]
 

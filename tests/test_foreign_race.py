@@ -1,4 +1,6 @@
-"""The race shared with the C++ scheme, which polls for one node, has no lease, and sleeps after winning."""
+"""Races shared with others: the C++ scheme, which polls for one node, has no lease, and sleeps after winning; and a stand-in
+for Hadoop's, which leaves a breadcrumb.
+"""
 
 import uuid
 from dataclasses import replace
@@ -22,8 +24,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("foreign")
 
 
-async def test_one_leader_at_a_time_and_both_sides_get_turns(request: pytest.FixtureRequest, programs: Path) -> None:
-    await play_turns("mooon", request.getfixturevalue(FIXTURE), programs)
+@pytest.mark.parametrize("system", ["mooon", "hadoop"])
+async def test_one_leader_at_a_time_and_both_sides_get_turns(
+    system: str, request: pytest.FixtureRequest, programs: Path
+) -> None:
+    await play_turns(system, request.getfixturevalue(FIXTURE), programs)
 
 
 async def test_who_has_no_lease_is_waited_for(zookeeper: Ensemble, programs: Path) -> None:

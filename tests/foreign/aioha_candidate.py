@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from aioha import ElectionError, Elector, Term
+from aioha import ElectionError, Elector, Predecessor, Term
 
 OPTIONS, SERVERS, PATH, TIMEOUT, IDENTITY = sys.argv[1:]
 TICK = 0.01
@@ -33,6 +33,10 @@ async def work(term: Term) -> None:
         say("STOP")
 
 
+async def fence(predecessor: Predecessor) -> None:
+    """Those who have left something to fence in this play are dead."""
+
+
 async def listed(elector: Elector) -> str:
     election: Any = elector.election
     try:
@@ -48,9 +52,10 @@ async def main() -> None:
     stdin, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     where = f"zk://{SERVERS}{PATH}"
     resignations = set[asyncio.Task[None]]()  # they last until another leads, and orders go on meanwhile
-    async with Elector(
-        where, work, identity=IDENTITY, session_timeout=int(TIMEOUT) / 1000, **json.loads(OPTIONS)
-    ) as elector:
+    options = json.loads(OPTIONS)
+    if options["layout"] == "hadoop":
+        options["fence"] = fence
+    async with Elector(where, work, identity=IDENTITY, session_timeout=int(TIMEOUT) / 1000, **options) as elector:
         say_up(elector)
         while (order := (await reader.readline()).decode().strip()) and order != "quit":
             if order == "resign":

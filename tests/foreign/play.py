@@ -177,20 +177,25 @@ class Play:
 
     async def _all_list_all(self, leader: str) -> None:
         """Each member, asked for it, names all of them, who leads first."""
-        names = [member.who for member in self._members()]
         for role in self._roles:
             assert role.member is not None
-            complete = self._system.queues if role.side == "ours" else self._system.lists_all
+            seen = self._seen_by(role.side, leader)
             said = list[str]()
             try:
                 async with asyncio.timeout(PATIENCE):
-                    while said[:1] != [leader] or sorted(said) != (sorted(names) if complete else [leader]):
+                    while said[:1] != [leader] or sorted(said) != sorted(seen):
                         await asyncio.sleep(LOOK)  # who has just joined, and who was just killed
                         said = await role.member.members()
             except TimeoutError:
                 raise AssertionError(
-                    f"{role.member.who} lists {said}, but {leader} leads, of {sorted(names)}\n{self._told()}"
+                    f"{role.member.who} lists {said}, but {leader} leads, of {sorted(seen)}\n{self._told()}"
                 ) from None
+
+    def _seen_by(self, side: Side, leader: str) -> set[str]:
+        if self._system.queues if side == "ours" else self._system.lists_all:
+            return {member.who for member in self._members()}
+        in_our_line = [role.member.who for role in self._roles if role.side == "ours" and role.member is not None]
+        return {leader, *(in_our_line if side == "ours" and self._system.has_our_line else [])}
 
     async def _all_are_here(self) -> None:
         """Who replaces a killed one has begun, and no session of a killed one lasts on account of us."""

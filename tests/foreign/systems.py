@@ -30,6 +30,7 @@ COMPILING = 120.0  # seconds, on a busy machine
 @dataclass(frozen=True, slots=True)
 class System:
     """`name`: also what Foreign.java calls it. `lists_all`: it can say who stands by. `queues`: it is no race.
+    `has_our_line`: it is one, but ours stand in line for it.
 
     takeover_delay: seconds, of our candidates.
     """
@@ -39,6 +40,7 @@ class System:
     layout: str
     lists_all: bool = True
     queues: bool = True
+    has_our_line: bool = False
     takeover_delay: float = 0.0
 
     @property
@@ -89,5 +91,6 @@ SYSTEMS = (
     System("kazoo", "python", "kazoo"),
     System("selector", "java", "selector"),
     System("support", "java", "zk-recipes", lists_all=False),
+    System("hadoop", "python", "hadoop", lists_all=False, queues=False, has_our_line=True),
     System("mooon", "c", "mooon", lists_all=False, queues=False, takeover_delay=1.0),
 )

@@ -27,6 +27,7 @@ from .oldterms import OldTerms
 from .place import Place
 from .succession import Succession
 from .takeover import Takeover
+from .trail import Trail
 from .znodes import commit_something, stat_or_none
 
 __all__ = ["BID_SHARE", "Bidder"]
@@ -107,7 +108,7 @@ class Bidder:
             return await self._lost_bid(attention, failed, takeover), None
         node = requests.stat_of(reply.responses[SET])
         takeover.leave_line()
-        return None, await self._granted(session, node, view.ledger, await takeover.ended(), takeover.successor)
+        return None, await self._granted(session, node, view, await takeover.ended(), takeover.successor)
 
     async def _lost_bid(self, attention: Attention, failed: tuple[int, ResponseError], takeover: Takeover) -> View | None:
         """What to wait for now; None: look again. Raises what waiting would not mend."""
@@ -153,7 +154,7 @@ class Bidder:
         # Others may have written to the record since: what the takeover wrote is what it was.
         marks = view.ledger.ended if view.ledger is not None else Ended()
         takeover.leave_line()
-        return None, await self._granted(session, node, takeover.view.ledger, marks, takeover.successor)
+        return None, await self._granted(session, node, takeover.view, marks, takeover.successor)
 
     async def _look(self, attention: Attention) -> View:
         ground = self._ground
@@ -163,23 +164,32 @@ class Bidder:
         self,
         session: ZooKeeperSession,
         node: Stat,
-        before: LedgerView | None,
+        view: View,
         ended: Ended,
         successor: Record | None,
     ) -> SessionGrant:
+        before = view.ledger
+        last = before.predecessor(ended) if before is not None else None
+        old_terms = OldTerms(self._ground, ended, before.unfenced(ended) if before is not None else ())
+        if self._ground.names.is_folder:
+            base = successor.token_base if successor is not None else 0
+            found = view.breadcrumb if self._leaves_breadcrumb(view) else None
+            left, ours = old_terms.left, self._settings.payload
+            old_terms = Trail(self._ground, ended, left, found, ours, base, keeps_record=before is not None)
+            last = old_terms.last or last
         token = node.czxid + (successor.token_base if successor is not None else 0)
         grant = SessionGrant(
             session,
             self._settings.clock,
             path=self._ground.path,
-            node=self._ground.path,
+            node=self._ground.names.leader,
             node_version=OURS if before is not None else UNRECORDED,
             czxid=node.czxid,
             leader=Leader(self._settings.identity, self._settings.payload, token, node.ctime),
             number=successor.number if successor is not None else None,
-            predecessor=before.predecessor(ended) if before is not None else None,
+            predecessor=last,
             settle=before.settle(ended) if before is not None else 0.0,
-            old_terms=OldTerms(self._ground, ended, before.unfenced(ended) if before is not None else ()),
+            old_terms=old_terms,
             stop_grace=self._settings.grace_within(session.timeout),
             checks=[self._check(before)],
             has_seat=before is not None,
@@ -206,25 +216,26 @@ class Bidder:
     def _will(self, grant: SessionGrant) -> "facts.Will":
         """The same as `leaving.release`, for our guardian."""
         names = self._ground.names
-        checks, deletes = ((names.record, grant.checks[0].version),), ((names.path, OURS), (names.seat, -1))
-        return checks, deletes, ((names.ended, grant.ended_mark),)
+        checks, deletes = ((names.record, grant.checks[0].version),), ((names.leader, OURS), (names.seat, -1))
+        trail = ((names.breadcrumb, -1),) if names.is_folder else ()
+        return checks, (*deletes, *trail), ((names.ended, grant.ended_mark),)
 
     def _check(self, before: LedgerView | None) -> requests.Request:
         """Passes for this term only: a takeover moves the record on; without one, no node of a recorded term passes, and
         none that was made by others.
         """
         if before is None:
-            return requests.check(self._ground.path, UNRECORDED)
+            return requests.check(self._ground.names.leader, UNRECORDED)
         return requests.check(self._ground.names.record, before.version + 1)
 
     def _takeover(self, session: ZooKeeperSession, view: View, place: Place) -> Takeover:
         ledger = view.ledger
         successor = self.succession.record(session, ledger, ledger.ended, session.zxid) if ledger is not None else None
-        operations = self._operations(view.ledger, successor)
+        operations = [*self._operations(view.ledger, successor), *self._breadcrumb(view)]
         return Takeover(session, self._ground.names, view, successor, operations, place, self._enough(session))
 
     def _operations(self, ledger: LedgerView | None, successor: Record | None) -> list[requests.Request]:
-        acl, names, path, data = self._ground.acl, self._ground.names, self._ground.path, self._payload
+        acl, names, path, data = self._ground.acl, self._ground.names, self._ground.names.leader, self._payload
         create = requests.create(path, data, ephemeral=True, acl=acl)
         if ledger is None or successor is None:
             return [create, requests.set_data(path, b"", 0), requests.set_data(path, data, OURS)]
@@ -234,6 +245,22 @@ class Bidder:
             requests.create(names.seat, seat_data(successor, ledger.version + 1), ephemeral=True, acl=acl),
             requests.set_data(names.record, successor.encode(), ledger.version),
         ]
+
+    def _leaves_breadcrumb(self, view: View) -> bool:
+        """The breadcrumb is another's, who did not end cleanly: it stays until that one is fenced. Of whoever still leads it
+        is hoped that it will.
+        """
+        found = view.breadcrumb
+        return view.node is None and found is not None and found.data != self._settings.payload
+
+    def _breadcrumb(self, view: View) -> list[requests.Request]:
+        """What a takeover does about it, where the layout has one."""
+        path, ours, found = self._ground.names.breadcrumb, self._settings.payload, view.breadcrumb
+        if not self._ground.names.is_folder or self._leaves_breadcrumb(view):
+            return []
+        if found is None or view.node is not None:
+            return [requests.create(path, ours, acl=self._ground.acl)]
+        return [requests.set_data(path, ours, found.version)]
 
 
 def _no_will(grant: SessionGrant) -> None:

@@ -14,7 +14,7 @@ import logging
 import random
 from typing import Any
 
-from ...errors import ElectionError
+from ...errors import ElectionError, SessionFailed
 from ...host import finish
 from ...session import ZooKeeperSession
 from ...sessions import Sessions
@@ -56,6 +56,11 @@ class EphemeralElection(ZooKeeperElection):
         if self._leaving is not None:  # a former term of ours must be off the path before we bid again
             await asyncio.shield(self._leaving)
         ground, settings = self._ground, self._settings
+        if settings.layout == "hadoop" and settings.fence is None:
+            raise SessionFailed(
+                f"{self.path}: whoever leads in layout=hadoop must fence the one whose breadcrumb it finds: give the "
+                f"elector fence= (docs/moving.md)"
+            )
         ground.begin()
         yield_until = settings.clock() + self._yield_bound() if yielding else None
         if yielding:
@@ -84,7 +89,8 @@ class EphemeralElection(ZooKeeperElection):
         return self._leaving
 
     def _send_release(self, grant: SessionGrant) -> "asyncio.Future[Any] | None":
-        return send_release(grant.session, self._ground.names, checks=grant.checks, ended=grant.ended_mark)
+        names, closing = self._ground.names, grant.closing()
+        return send_release(grant.session, names, checks=grant.checks, ended=grant.ended_mark, closing=closing)
 
     async def _remove(self, grant: SessionGrant, sent: "asyncio.Future[Any] | None", *, stands: bool) -> None:
         names, record, acl = self._ground.names, self._ground.keeps_record, self._ground.acl
@@ -93,7 +99,8 @@ class EphemeralElection(ZooKeeperElection):
             sent = self._send_release(grant) if stands and grant.ended is None else None
         try:
             if not await released(sent):
-                await leave(grant.session, names, record=record, ended=grant.ended_mark if record else None, acl=acl)
+                mark, ours = grant.ended_mark if record else None, self._settings.payload
+                await leave(grant.session, names, record=record, ended=mark, breadcrumb=ours, acl=acl)
         except ResponseError as error:
             log.error(  # noqa: TRY400 - a diagnosis, no bug of ours
                 "%s: term %d could not be released: %s", self.path, grant.token, error

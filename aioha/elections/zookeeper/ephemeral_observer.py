@@ -5,6 +5,7 @@ import contextlib
 import json
 from typing import Any
 
+from ...errors import LayoutMismatch
 from ...record import read_data
 from ...session import ZooKeeperSession
 from ...wire import requests
@@ -14,6 +15,7 @@ from .attention import Attention
 from .dialects import LINE
 from .ledger import Ledger, LedgerView
 from .observer import Observer
+from .queue_observer import refuse_members
 from .znodes import mismatch, stat_or_none
 
 __all__ = ["EphemeralObserver"]
@@ -28,13 +30,15 @@ class EphemeralObserver(Observer):
         return await self._see_leader(session, None), await self._line(session)
 
     async def _see_leader(self, session: ZooKeeperSession, attention: Attention | None, looks: int = LOOKS) -> Leader | None:
-        path = self._names.path
+        path = self._names.leader
         node = session.exists(path, attention.on_event) if attention is not None else session.send(requests.exists(path))
         data = session.send(requests.get(path))
         ledger = Ledger(session, self._names) if self._settings.record else None
         stat = await stat_or_none(node)
         if stat is not None and not stat.is_ephemeral:
-            raise await mismatch(session, self._names.path)
+            raise await mismatch(session, path)
+        if stat is None and self._names.is_folder:
+            await self._refuse_strangers(session)
         view: LedgerView | None = None
         if ledger is not None:
             with contextlib.suppress(NoAuth):
@@ -47,6 +51,19 @@ class EphemeralObserver(Observer):
         if view is not None and view.zxid > led.czxid and looks > 1:  # a takeover came between the two replies; else
             return await self._see_leader(session, attention, looks - 1)  # somebody's hand has written to the record since
         return _described(led, reply.data or b"", view)
+
+    async def _refuse_strangers(self, session: ZooKeeperSession) -> None:
+        """Raises `LayoutMismatch` where the path is not the folder of such an election."""
+        root = self._names.path
+        stat = await stat_or_none(session.send(requests.exists(root)))
+        if stat is not None and stat.is_ephemeral:
+            raise LayoutMismatch(
+                f"{root} is a leader's node (layout=ephemeral or mooon), and layout=hadoop needs a folder: choose another "
+                f"path, or that layout"
+            )
+        with contextlib.suppress(NoNode):
+            children: list[str] = (await session.send(requests.children(root))).children
+            refuse_members(root, "hadoop", children)
 
     async def _line(self, session: ZooKeeperSession) -> list[Leader]:
         root = self._names.line

@@ -116,6 +116,10 @@ class SessionGrant:
     def unfenced(self) -> Sequence[Predecessor]:
         return self._old_terms.left
 
+    def closing(self) -> list[requests.Request]:
+        """What its layout does at a clean end, beside what every term does."""
+        return self._old_terms.closing()
+
     @property
     def ended_mark(self) -> bytes:
         """What a clean end writes into `<path>.aioha/ended`, whoever writes it: we, or our guardian when we are dead.

@@ -24,7 +24,7 @@ class Ground:
 
     def __init__(self, path: str, settings: Settings) -> None:
         self.path = path
-        self.names = Names(path)
+        self.names = Names(path, is_folder=settings.layout == "hadoop")
         self.acl = settings.acl
         self.identity = settings.identity
         self._settings = settings
@@ -62,7 +62,7 @@ class Ground:
 
     async def prepare(self, session: ZooKeeperSession) -> None:
         """Create parents and record where they are missing. Raises `ResponseError`, `ConnectionError`."""
-        await ensure(session, self.path.rpartition("/")[0], self.acl)
+        await ensure(session, self.names.leader.rpartition("/")[0], self.acl)
         if self.keeps_record:
             try:
                 await ensure(session, self.names.ended, self.acl)
@@ -73,7 +73,7 @@ class Ground:
         """The servers refuse one: hold a plain race in this campaign, and say so once. Raises `SessionFailed` if it
         cannot be done without, as nobody would know then whom to fence.
         """
-        if self._settings.fence is not None:
+        if self._settings.fence is not None and not self.names.is_folder:  # where the breadcrumb tells
             raise SessionFailed(
                 f"no permission to keep a record at {self.names.record} ({error}), and without one nobody knows how the "
                 f"last term ended, which fence= needs (candidate {self.identity}); check the ACL, or do without the hook"
@@ -118,4 +118,4 @@ class Ground:
 
     async def clear(self, session: ZooKeeperSession) -> None:
         """Remove what a bid or a term of ours has left, so that nobody waits for it. Raises `ResponseError`."""
-        await leave(session, self.names, record=self.keeps_record)
+        await leave(session, self.names, record=self.keeps_record, breadcrumb=self._settings.payload)

@@ -12,7 +12,7 @@ from typing import Any
 from ...session import ZooKeeperSession
 from ...wire import requests
 from ...wire.errors import NoAuth, NodeExists, NoNode
-from .ledger import Names
+from .ledger import Names, breadcrumb_of
 from .znodes import PASSING, commit_something, stat_or_none
 
 __all__ = ["OURS", "UNRECORDED", "leave", "released", "send_release"]
@@ -24,14 +24,19 @@ OURS, UNRECORDED = 1, 2
 
 
 def send_release(
-    session: ZooKeeperSession, names: Names, *, checks: list[requests.Request], ended: bytes
+    session: ZooKeeperSession,
+    names: Names,
+    *,
+    checks: list[requests.Request],
+    ended: bytes,
+    closing: list[requests.Request],
 ) -> "asyncio.Future[Any] | None":
-    """Send what gives up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended.
-
-    None: no server is attached.
+    """Send what gives up a recorded term that stands, in one round trip; `ended`: what to write now that its work has ended;
+    `closing`: what else is to be done then. None: no server is attached.
     """
     operations = [
-        requests.delete(names.path, OURS),
+        *closing,
+        requests.delete(names.leader, OURS),
         requests.delete(names.seat),
         requests.set_data(names.ended, ended),
     ]
@@ -55,10 +60,11 @@ async def leave(
     *,
     record: bool,
     ended: bytes | None = None,
+    breadcrumb: bytes = b"",
     acl: Sequence[Any] | None = None,
 ) -> None:
     """Remove whatever this session owns on the path. `ended`: what to write then; `acl`: should that node have to be made
-    anew.
+    anew. `breadcrumb`: what ours says, where the layout has one.
 
     Waits while no server is attached; returns when the session is dead. Raises `NoAuth`.
     """
@@ -67,7 +73,7 @@ async def leave(
     while not session.state.is_dead:
         try:
             await session.attached()
-            operations = await _what_is_ours(session, names, record=record)
+            operations = await _what_is_ours(session, names, record=record, breadcrumb=breadcrumb)
             if not operations:
                 return
             failed = requests.failure(await session.send(requests.multi(*operations, *mark)))
@@ -87,13 +93,20 @@ async def leave(
             await asyncio.sleep(random.uniform(0, STUMBLE))
 
 
-async def _what_is_ours(session: ZooKeeperSession, names: Names, *, record: bool) -> list[requests.Request]:
+async def _what_is_ours(
+    session: ZooKeeperSession, names: Names, *, record: bool, breadcrumb: bytes
+) -> list[requests.Request]:
     await commit_something(session)
-    paths = [names.path, names.seat] if record else [names.path]
+    paths = [names.leader, names.seat] if record else [names.leader]
     replies = [session.send(requests.exists(path)) for path in paths]
+    left = session.send(requests.get(names.breadcrumb)) if names.is_folder else None
     stats = [await stat_or_none(reply) for reply in replies]
-    return [
+    operations = [
         requests.delete(path, stat.version)
         for path, stat in zip(paths, stats, strict=True)
         if stat is not None and stat.owner == session.id
     ]
+    found = await breadcrumb_of(left) if left is not None else None
+    if operations and found is not None and found.data == breadcrumb:
+        operations.append(requests.delete(names.breadcrumb, found.version))
+    return operations

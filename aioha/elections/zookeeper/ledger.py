@@ -11,7 +11,7 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...ended import Ended, parse_ended
@@ -25,9 +25,25 @@ from ...wire.requests import Stat
 from ...wire.watches import OnEvent
 from .znodes import mismatch, stat_or_none
 
-__all__ = ["Ledger", "LedgerView", "Names", "View", "ended_of", "glance", "longest_grace", "look", "seat_data", "view_of"]
+__all__ = [
+    "LOCK",
+    "Breadcrumb",
+    "Ledger",
+    "LedgerView",
+    "Names",
+    "View",
+    "breadcrumb_of",
+    "ended_of",
+    "glance",
+    "longest_grace",
+    "look",
+    "seat_data",
+    "view_of",
+]
 
 log = logging.getLogger("aioha")
+
+LOCK = "ActiveStandbyElectorLock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,15 @@ class Names:
     """See the head of this file."""
 
     path: str
+    is_folder: bool = False  # the leader's node lies below it, and a breadcrumb (see `breadcrumb`)
+
+    @property
+    def leader(self) -> str:
+        return f"{self.path}/{LOCK}" if self.is_folder else self.path
+
+    @property
+    def breadcrumb(self) -> str:
+        return f"{self.path}/ActiveBreadCrumb"
 
     @property
     def record(self) -> str:
@@ -100,12 +125,22 @@ class LedgerView:
 
 
 @dataclass(frozen=True, slots=True)
+class Breadcrumb:
+    """What whoever works leaves behind in Hadoop's layout, until it has ended cleanly. `zxid`: of its last change."""
+
+    data: bytes
+    version: int
+    zxid: int
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One look at an election. `ledger` is None where no record is kept, or none exists yet."""
 
     node: Stat | None
     ledger: LedgerView | None
     seat_taken: bool = False  # the leader's node is gone, and its work has not ended yet
+    breadcrumb: Breadcrumb | None = None
 
 
 class Ledger:
@@ -158,19 +193,31 @@ async def ended_of(reply: "asyncio.Future[Any]") -> Ended:
     return Ended()
 
 
+async def breadcrumb_of(reply: "asyncio.Future[Any]") -> Breadcrumb | None:
+    """From the reply to a `get`; None: whoever led last has ended cleanly. Raises `ResponseError`, `ConnectionError`."""
+    try:
+        got = await reply
+    except NoNode:
+        return None
+    stat = requests.stat_of(got)
+    return Breadcrumb(got.data or b"", stat.version, stat.mzxid)
+
+
 async def look(session: ZooKeeperSession, names: Names, *, keeps_record: bool, on_event: OnEvent | None) -> View:
     """Who leads and what the record says: one round trip that leaves a watch on the leader's node, if `on_event`.
 
     Raises `LayoutMismatch`, `ResponseError`, `ConnectionError`.
     """
-    path = names.path
+    path = names.leader
     exists = session.exists(path, on_event) if on_event is not None else session.send(requests.exists(path))
     reply: asyncio.Future[Any] = exists
     ledger = Ledger(session, names) if keeps_record else None
+    breadcrumb = session.send(requests.get(names.breadcrumb)) if names.is_folder else None
     node = await stat_or_none(reply)
     if node is not None and not node.is_ephemeral:
-        raise await mismatch(session, names.path)
-    return View(node, await ledger.read() if ledger is not None else None)
+        raise await mismatch(session, path)
+    view = View(node, await ledger.read() if ledger is not None else None)
+    return view if breadcrumb is None else replace(view, breadcrumb=await breadcrumb_of(breadcrumb))
 
 
 def seat_data(record: Record, version: int) -> bytes:

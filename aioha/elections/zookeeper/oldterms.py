@@ -33,6 +33,10 @@ class OldTerms:
         """What the end of our own term, of this token, writes."""
         return clean_end(token, (each.token for each in self.left)).encode()
 
+    def closing(self) -> list[requests.Request]:
+        """What a clean end of our term does beside all that every term does."""
+        return []
+
     async def fenced(
         self, predecessor: Predecessor, session: ZooKeeperSession, checks: Sequence[requests.Request]
     ) -> ResponseError | None:

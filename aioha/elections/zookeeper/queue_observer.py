@@ -14,11 +14,11 @@ from ...wire.errors import NoAuth, NoNode
 from ..protocol import Candidates, Leader
 from .attention import Attention
 from .dialects import DIALECTS, Dialect
-from .ledger import LedgerView, Names, longest_grace, view_of
+from .ledger import LOCK, LedgerView, Names, longest_grace, view_of
 from .observer import Observer
 from .znodes import ignore, stat_or_none
 
-__all__ = ["QueueObserver", "insist_on"]
+__all__ = ["QueueObserver", "insist_on", "refuse_members"]
 
 
 class QueueObserver(Observer):
@@ -106,12 +106,23 @@ class QueueObserver(Observer):
 
 
 def insist_on(dialect: Dialect, path: str, children: Iterable[str]) -> None:
-    """Raises `LayoutMismatch` if members of another dialect stand in line there."""
-    strangers = sorted(child for child in children if dialect.number(child) is None)
+    """Raises `LayoutMismatch` if members of another dialect stand in line there, or it is Hadoop's."""
+    strangers = [child for child in children if dialect.number(child) is None]
+    if LOCK in strangers:
+        raise LayoutMismatch(
+            f"{path} is the root of an election of Hadoop (it holds {LOCK}), and layout={dialect.name} is another's: choose "
+            f"layout=hadoop, or another path"
+        )
+    refuse_members(path, dialect.name, strangers)
+
+
+def refuse_members(path: str, layout: str, children: Iterable[str]) -> None:
+    """Raises `LayoutMismatch` if members of any dialect stand in line there."""
+    strangers = sorted(children)
     for other in DIALECTS.values():
         theirs = [child for child in strangers if other.number(child) is not None]
         if theirs:
             raise LayoutMismatch(
                 f"{path} is the root of an election of {other.software} (it holds {', '.join(theirs[:3])}), and "
-                f"layout={dialect.name} is another's: choose layout={other.name}, or another path"
+                f"layout={layout} is another's: choose layout={other.name}, or another path"
             )

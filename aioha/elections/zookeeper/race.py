@@ -152,7 +152,7 @@ class Race:
         try:
             if not await line.approach():
                 return None
-            if line.has_moved_up:
+            if line.has_moved_up and not self._ground.names.is_folder:  # which has more to look at
                 view = await glance(self._session, self._ground.names, on_event)
                 if view is not None and line.follows(view.node):
                     return view
