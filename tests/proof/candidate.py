@@ -180,6 +180,7 @@ class Candidate:
         stage, rng = self._stage, self._rng
         grant: Any = term._grant
         self.czxid, self.token = grant.czxid, term.token
+        stage.settled = max(stage.settled, grant.settle)
         self._tell(process, Kind.BEGAN, term, grant)
         self.working = True
         stage.truth.began(self, grant.session.id, grant.czxid)

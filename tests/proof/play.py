@@ -109,7 +109,7 @@ def play(
 
 def _judge(outcome: Outcome, stage: Stage) -> None:
     facts = outcome.facts = stage.history.facts
-    found = [*check(facts, Bounds(stage.scene.bound)), *stage.violations, *stage.truth.violations]
+    found = [*check(facts, Bounds(stage.scene.bound + stage.waits)), *stage.violations, *stage.truth.violations]
     failures = [Violation("I7", 0.0, f"nobody caught {failure!r}") for failure in stage.loop.failures]
     outcome.violations += [*sorted(found, key=lambda violation: violation.at), *failures]
     outcome.journal = stage.ensemble.journal

@@ -106,7 +106,7 @@ def draw(seed: int, minutes: float = 10.0, layout: str | None = None) -> Scene:
     if asked is not None:
         layout, record = asked, True
     recorded = layout != "mooon" and record
-    hooks = recorded and rng.random() < 0.3
+    hooks = recorded and (rng.random() < 0.3 or layout == "hadoop")  # which insists on one
     common: dict[str, Any] = {"layout": layout, "record": record, "session_timeout": timeout}
     if rng.random() < 0.5:
         common["tick"] = tick

@@ -60,6 +60,7 @@ FAULTS: dict[str, tuple[Sequence[str], int, float, str]] = {
     "taken-over": (("leading", "standby"), 4, AT_ONCE, ""),
     "delete-node": (NOBODY, 4, AT_ONCE, "record"),
     "delete-parent": (NOBODY, 2, AT_ONCE, "record"),
+    "delete-place": (NOBODY, 2, AT_ONCE, "record"),
     "rubbish-record": (NOBODY, 3, AT_ONCE, "record"),
     "rubbish-ended": (NOBODY, 2, AT_ONCE, "record"),
     "acl": (("parent", "record"), 2, BRIEF, ""),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aioha.elections.zookeeper.dialects import DIALECTS
+from aioha.elections.zookeeper.ledger import Names
 from aioha.testing.checks import Violation
 from aioha.testing.history import Fact, History, Kind
 from aioha.testing.simulated import Server, SimulatedEnsemble, Simulation
@@ -43,7 +44,8 @@ class Stage:
         self.history = History(simulation.clock)
         self.candidates = [Candidate(self, plan) for plan in scene.plans]
         self.operator = Operator(ensemble)
-        judged = (ensemble, PATH, self.history, self.candidates, self.happened)
+        path = Names(PATH, is_folder=scene.layout == "hadoop").leader
+        judged = (ensemble, path, self.history, self.candidates, self.happened)
         dialect = DIALECTS.get(scene.layout)
         self.truth = Truth(*judged) if dialect is None else QueueTruth(*judged, dialect)
         self.store = Store(self.history)
@@ -52,6 +54,7 @@ class Stage:
         self.skipped: Counter[str] = Counter()
         self.crashed: list[str] = []
         self.hooks_fail = False
+        self.settled = 0.0  # the longest that anybody waited for old work to end
         self.number = 0  # of the newest term
         self.fenced: set[int] = set()  # tokens of terms for which a hook has returned
         self.rubbished = ""  # what was overwritten or deleted by hand: one thing in a scene, the other one tells of it
@@ -75,6 +78,11 @@ class Stage:
     @property
     def is_queue(self) -> bool:
         return isinstance(self.truth, QueueTruth)
+
+    @property
+    def waits(self) -> float:
+        """Beyond the usual: whoever took over on a slow link has recorded that it may hear of its end so much later."""
+        return min(max(self.settled - self.scene.timeout / 4, 0.0), self.scene.timeout)
 
     @property
     def members(self) -> list[str]:

@@ -63,6 +63,7 @@ INJECTORS: dict[str, Callable[["Stage", Entry], Undo]] = {
     "taken-over": byhand.taken_over,
     "delete-node": byhand.delete_node,
     "delete-parent": byhand.delete_parent,
+    "delete-place": byhand.delete_place,
     "rubbish-record": byhand.rubbish_record,
     "rubbish-ended": byhand.rubbish_ended,
     "acl": byhand.acl,

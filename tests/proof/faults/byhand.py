@@ -20,6 +20,7 @@ __all__ = [
     "alone",
     "delete_node",
     "delete_parent",
+    "delete_place",
     "expire",
     "reopen",
     "rubbish_ended",
@@ -90,8 +91,17 @@ def delete_parent(stage: "Stage", entry: Entry) -> Undo:
         raise NotNow  # who leads on an event, and has not heard that its own node is gone too, begins beside who joins anew
     alone(stage, leading)
     _rubbish(stage, "parent")
-    inside = [f"{RECORD}/{name}" for name in ("seat", "ended", "unreadable")]
-    stage.operator.delete(*stage.members, PATH, *inside, RECORD, PARENT)
+    below = [path for path, _ in stage.operator.tree.walk() if path.startswith((f"{PATH}/", f"{RECORD}/"))]
+    stage.operator.delete(*sorted(below, key=len, reverse=True), PATH, RECORD, PARENT)
+    return None
+
+
+def delete_place(stage: "Stage", entry: Entry) -> Undo:
+    """Of a standby in line: it joins again, and nobody behind it is held up."""
+    line = sorted(path for path, _ in stage.operator.tree.walk() if path.startswith(f"{RECORD}/line/"))
+    if not line:
+        raise NotNow
+    stage.operator.delete(chance_of(entry).choice(line))
     return None
 
 

@@ -1,5 +1,6 @@
 """Planted bugs of standing by and taking over: bids, what becomes of them, and the watch on who leads."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -8,22 +9,25 @@ from aioha.elections.zookeeper.bidding import SEAT, Bidder
 from aioha.elections.zookeeper.ephemeral import EphemeralElection
 from aioha.elections.zookeeper.grant import SessionGrant
 from aioha.elections.zookeeper.ledger import LedgerView, View
+from aioha.elections.zookeeper.race import Race
+from aioha.elections.zookeeper.takeover import Takeover
 from aioha.ended import Ended
 from aioha.record import Record
 from aioha.session import ZooKeeperSession
 from aioha.wire import requests
 from aioha.wire.connection import Connection
 from aioha.wire.errors import NodeExists, ResponseError
+from aioha.wire.watches import OnEvent
 
 from .mutant import Change, Mutant
 
 __all__ = ["TAKEOVERS"]
 
-_lost_bid, _look, _step, _remove = (
+_lost_bid, _look, _step, _give_up = (
     Bidder._lost_bid,
-    EphemeralElection._look,
-    EphemeralElection._step,
-    EphemeralElection._remove,
+    Race._look_at_leader,
+    Race._step,
+    EphemeralElection._give_up,
 )
 _wait, _operations, _granted = Attention.wait, Bidder._operations, Bidder._granted
 
@@ -34,19 +38,21 @@ _wait, _operations, _granted = Attention.wait, Bidder._operations, Bidder._grant
 async def _bid_again(self: Bidder, attention: Attention) -> tuple[View | None, SessionGrant | None]:
     assert self._unknown is not None
     takeover, self._unknown = self._unknown, None
-    return await self.bid(attention, takeover.view)
+    return await self.bid(attention, takeover.view, takeover._place)
 
 
-async def _somebody_leads(self: Bidder, attention: Attention, failed: tuple[int, ResponseError]) -> View | None:
+async def _somebody_leads(
+    self: Bidder, attention: Attention, failed: tuple[int, ResponseError], takeover: Takeover
+) -> View | None:
     """Who it is, nobody asks."""
     if isinstance(failed[1], NodeExists):
         return await self._look(attention)
-    return await _lost_bid(self, attention, failed)
+    return await _lost_bid(self, attention, failed, takeover)
 
 
-async def _look_for_anybody(self: EphemeralElection, attention: Attention) -> View | None:
-    view = await self._bidder._look(attention)
-    return view if view.node is not None else await _look(self, attention)
+async def _look_for_anybody(self: Race, on_event: OnEvent | None) -> View | None:
+    view = await self._bidder._look(self._attention)
+    return view if view.node is not None else await _look(self, on_event)
 
 
 # ---------------------------------------------------------------------- watches
@@ -60,29 +66,31 @@ def _heedless(self: Attention) -> None:
     """Of the session's changes; its death is heard of by the watches."""
 
 
-async def _without_a_net(self: Attention, bound: float) -> None:
-    await _wait(self, bound if bound < self.session.timeout else float("inf"))
+async def _without_a_net(self: Attention, bound: float) -> bool:
+    return await _wait(self, bound if bound < self.session.timeout else float("inf"))
 
 
 # ---------------------------------------------------------------------- a node of ours
 
 
-async def _keep_the_node(self: EphemeralElection, grant: SessionGrant) -> None:
+def _keep_the_node(self: EphemeralElection, grant: SessionGrant) -> "asyncio.Future[None]":
     if grant.ended is not None or grant.usable > 0:
-        await _remove(self, grant)
+        return _give_up(self, grant)
+    self._leaving = asyncio.get_running_loop().create_future()
+    self._leaving.set_result(None)
+    return self._leaving
 
 
-async def _lead_on_it_again(
-    self: EphemeralElection, attention: Attention, vacant: View | None
-) -> tuple[View | None, SessionGrant | None]:
-    view, granted = await _step(self, attention, vacant)
-    if view is None or view.node is None or view.node.owner != attention.session.id:
+async def _lead_on_it_again(self: Race, vacant: View | None) -> tuple[View | None, SessionGrant | None]:
+    view, granted = await _step(self, vacant)
+    if view is None or view.node is None or view.node.owner != self._session.id:
         return view, granted
     ledger = view.ledger
     before = None if ledger is None else replace(ledger, version=ledger.version - 1)
     self._bidder.succession.highest = 0
     successor = None if ledger is None else ledger.record
-    return None, await self._bidder._granted(attention.session, view.node, before, Ended(), successor)
+    seen = replace(view, ledger=before)
+    return None, await self._bidder._granted(self._session, view.node, seen, Ended(), successor)
 
 
 # ---------------------------------------------------------------------- what a takeover writes
@@ -114,7 +122,7 @@ TAKEOVERS = (
         (
             Change(Bidder, "learn_outcome", _bid_again),
             Change(Bidder, "_lost_bid", _somebody_leads),
-            Change(EphemeralElection, "_look", _look_for_anybody),
+            Change(Race, "_look_at_leader", _look_for_anybody),
         ),
     ),
     Mutant(
@@ -132,9 +140,9 @@ TAKEOVERS = (
         "a term whose lease is over leaves its node, and the next campaign takes it for elected",
         ("I2",),
         (
-            Change(EphemeralElection, "_remove", _keep_the_node),
-            Change(EphemeralElection, "_look", _look_for_anybody),
-            Change(EphemeralElection, "_step", _lead_on_it_again),
+            Change(EphemeralElection, "_give_up", _keep_the_node),
+            Change(Race, "_look_at_leader", _look_for_anybody),
+            Change(Race, "_step", _lead_on_it_again),
         ),
     ),
     Mutant(
