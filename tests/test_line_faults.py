@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from queues import PATH, Queue, T, played
 
 from aioha.testing.simulated import acl
@@ -22,5 +23,21 @@ def test_who_may_not_leave_the_line_any_more_leads_all_the_same() -> None:
             name, term = await queue.until(turn)
             assert term.number == turn  # with a record all the same
             queue.crash(name)
+
+    played("ephemeral", play)
+
+
+@pytest.mark.parametrize("strangers", [1, 2, 5])
+def test_places_that_nobody_fills_do_not_hold_up_the_line_for_good(strangers: int) -> None:
+    async def play(queue: Queue) -> None:
+        for path in ("/service", f"{PATH}.aioha", LINE):
+            queue.operator.create(path, b"")
+        for number in range(strangers):
+            queue.operator.create(f"{LINE}/{number:010d}", b"")
+        for name in "ab":
+            await queue.join(name)
+        first, _ = await queue.until(1)
+        queue.crash(first)
+        await queue.until(2)
 
     played("ephemeral", play)
