@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from queues import PATH, Queue, T, played
 
+from aioha import Predecessor
 from aioha.testing.simulated import acl
 from aioha.testing.simulated.codes import Perm
 
@@ -39,5 +40,31 @@ def test_places_that_nobody_fills_do_not_hold_up_the_line_for_good(strangers: in
         first, _ = await queue.until(1)
         queue.crash(first)
         await queue.until(2)
+
+    played("ephemeral", play)
+
+
+def test_a_term_still_to_be_fenced_is_remembered_by_name_however_quickly_others_follow() -> None:
+    fenced = list[Predecessor]()
+
+    async def fence(predecessor: Predecessor) -> None:
+        fenced.append(predecessor)
+
+    async def play(queue: Queue) -> None:
+        for name in "xabc":
+            await queue.join(name)
+        await queue.until(1)
+        queue.crash("x")
+        for turn in range(2, 25):
+            name, _ = await queue.until(turn)
+            await asyncio.sleep(0.3)
+            await queue.electors[name].resign()
+        await queue.join("d", fence=fence)
+        for turn in range(25, 31):
+            name, _ = await queue.until(turn)
+            if name == "d":
+                break
+            await queue.electors[name].resign()
+        assert [each.identity for each in fenced] == ["x"]
 
     played("ephemeral", play)

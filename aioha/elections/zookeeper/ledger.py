@@ -179,18 +179,21 @@ def seat_data(record: Record, version: int) -> bytes:
 
 
 async def glance(session: ZooKeeperSession, names: Names, on_event: OnEvent) -> View | None:
-    """As `look`, where somebody leads: one request instead of three, which leaves a watch on the seat. None: look.
+    """As `look`, where somebody leads: two requests instead of three, which leave a watch on the seat. None: look.
 
-    What has become of earlier terms is taken from the record alone, and may be less than is known by now. Raises as `look`.
+    Raises as `look`.
     """
+    reply = session.watching(requests.get(names.seat, watch=True), on_event)
+    marks = session.send(requests.get(names.ended))
+    ended = await ended_of(marks)  # else the terms before pile up, and the newest of them push out those still to be fenced
     try:
-        reply = await session.watching(requests.get(names.seat, watch=True), on_event)
+        got = await reply
     except NoNode:
         return None
-    seat = requests.stat_of(reply)
-    version, _, raw = (reply.data or b"").partition(b" ")
+    seat = requests.stat_of(got)
+    version, _, raw = (got.data or b"").partition(b" ")
     try:
         record = parse_record(raw)
-        return View(seat, LedgerView(record, int(version), seat.czxid, Ended())) if record.number else None
+        return View(seat, LedgerView(record, int(version), seat.czxid, ended)) if record.number else None
     except ValueError:
         return None
