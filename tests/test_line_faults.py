@@ -1,11 +1,13 @@
 """What may happen to the line of an `ephemeral` election, and what must not come of it: nobody bids, or a term forgotten."""
 
 import asyncio
+from unittest import mock
 
 import pytest
 from queues import PATH, Queue, T, played
 
 from aioha import Predecessor
+from aioha.record import Record
 from aioha.testing.simulated import acl
 from aioha.testing.simulated.codes import Perm
 
@@ -68,3 +70,23 @@ def test_a_term_still_to_be_fenced_is_remembered_by_name_however_quickly_others_
         assert [each.identity for each in fenced] == ["x"]
 
     played("ephemeral", play)
+
+
+@pytest.mark.parametrize("version", [b"-1", b"99999999999", b"1_000", b"x"])
+def test_a_seat_that_says_a_strange_version_is_not_believed(version: bytes) -> None:
+    def strange(record: Record, _: int) -> bytes:
+        return version + b" " + record.encode()
+
+    async def play(queue: Queue) -> None:
+        for name in "abc":
+            await queue.join(name)
+        await asyncio.sleep(T)
+        for turn in range(2, 8):
+            await queue.electors[queue.terms[-1][0]].resign()
+            _, term = await queue.until(turn)
+            assert term.number == turn
+            await asyncio.sleep(1.0)
+            assert len(queue.at_work) == 1
+
+    with mock.patch("aioha.elections.zookeeper.bidding.seat_data", strange):
+        played("ephemeral", play)

@@ -29,6 +29,8 @@ __all__ = ["Ledger", "LedgerView", "Names", "View", "ended_of", "glance", "longe
 
 log = logging.getLogger("aioha")
 
+LONGEST_VERSION = 9  # digits: servers' versions have 31 bits, and a bid counts on from there
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -192,8 +194,10 @@ async def glance(session: ZooKeeperSession, names: Names, on_event: OnEvent) -> 
         return None
     seat = requests.stat_of(got)
     version, _, raw = (got.data or b"").partition(b" ")
+    if not version.isdigit() or len(version) > LONGEST_VERSION:  # as for -1, which servers take for any
+        return None
     try:
         record = parse_record(raw)
-        return View(seat, LedgerView(record, int(version), seat.czxid, ended)) if record.number else None
     except ValueError:
         return None
+    return View(seat, LedgerView(record, int(version), seat.czxid, ended)) if record.number else None
