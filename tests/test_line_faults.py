@@ -8,6 +8,7 @@ from queues import PATH, Queue, T, played
 
 from aioha import Predecessor
 from aioha.record import Record
+from aioha.settings import MOST_DATA
 from aioha.testing.simulated import acl
 from aioha.testing.simulated.codes import Perm
 
@@ -90,3 +91,20 @@ def test_a_seat_that_says_a_strange_version_is_not_believed(version: bytes) -> N
 
     with mock.patch("aioha.elections.zookeeper.bidding.seat_data", strange):
         played("ephemeral", play)
+
+
+@pytest.mark.parametrize("unit", [b"\0", b"\xff", b"\\", "é".encode()])
+def test_the_longest_data_has_a_place_in_line(unit: bytes) -> None:
+    data = (unit * MOST_DATA)[:MOST_DATA]
+
+    async def play(queue: Queue) -> None:
+        for name in "ab":
+            await queue.join(name, data=data)
+        await asyncio.sleep(T)
+        assert len(queue.members()) == 1
+        _, standbys = await queue.electors["a"].election.candidates()
+        assert [each.data for each in standbys] == [data]
+        await queue.electors["a"].resign()
+        assert (await queue.until(2))[0] == "b"
+
+    played("ephemeral", play)
