@@ -7,6 +7,7 @@ Unknown fields are kept: a newer aioha may share the election. What stands there
 """
 
 import base64
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from .leaders import Predecessor
 __all__ = ["LARGEST_BASE", "MOST_BYTES", "Record", "data_fields", "parse_record", "read_data"]
 
 LARGEST = LARGEST_BASE = 2**62 - 1  # of numbers: far above every zxid, and what follows it still has 64 bits
+LARGEST_ESCAPED = 1024  # bytes: so short a text stays readable whatever it holds
 DEEPEST = 20  # nesting of unknown fields: deeper ones could be read here and be too deep to write elsewhere
 MOST_BYTES = 128 * 1024  # of all of it: a takeover that servers refuse for its size would be refused for ever
 DAY = 86400.0
@@ -176,11 +178,13 @@ def _can_be_kept(value: Any, levels: int) -> bool:
 
 
 def data_fields(data: bytes) -> dict[str, str]:
-    """Bytes as JSON can hold them."""
-    try:
-        return {"data": data.decode()}
-    except UnicodeDecodeError:
-        return {"data_base64": base64.b64encode(data).decode()}
+    """Bytes as JSON can hold them: as text, unless that is longer, as of control characters, each of which becomes six."""
+    packed = base64.b64encode(data).decode()
+    with contextlib.suppress(UnicodeDecodeError):
+        text = data.decode()
+        if len(json.dumps(text, ensure_ascii=False).encode()) <= max(len(packed), LARGEST_ESCAPED):
+            return {"data": text}
+    return {"data_base64": packed}
 
 
 def read_data(fields: dict[str, Any]) -> bytes:

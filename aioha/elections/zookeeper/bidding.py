@@ -115,6 +115,9 @@ class Bidder:
         (index, error), session = failed, attention.session
         if takeover.has_lost_place(index, error):
             return None
+        if takeover.must_keep_place(index, error):
+            self._ground.do_without_line(error)
+            return None
         after = await self._look(attention)
         if after.node is not None and after.node.owner == session.id:
             await self._ground.clear(session)

@@ -44,6 +44,8 @@ __all__ = [
 log = logging.getLogger("aioha")
 
 LOCK = "ActiveStandbyElectorLock"
+FEW = 4  # earlier terms that a record may list without need
+LONGEST_VERSION = 9  # digits: servers' versions have 31 bits, and a bid counts on from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,16 +230,23 @@ def seat_data(record: Record, version: int) -> bytes:
 async def glance(session: ZooKeeperSession, names: Names, on_event: OnEvent) -> View | None:
     """As `look`, where somebody leads: one request instead of three, which leaves a watch on the seat. None: look.
 
-    What has become of earlier terms is taken from the record alone, and may be less than is known by now. Raises as `look`.
+    What has become of earlier terms is taken from the record alone, as long as it lists few. Raises as `look`.
     """
     try:
-        reply = await session.watching(requests.get(names.seat, watch=True), on_event)
+        got = await session.watching(requests.get(names.seat, watch=True), on_event)
     except NoNode:
         return None
-    seat = requests.stat_of(reply)
-    version, _, raw = (reply.data or b"").partition(b" ")
+    seat = requests.stat_of(got)
+    version, _, raw = (got.data or b"").partition(b" ")
+    if not version.isdigit() or len(version) > LONGEST_VERSION:  # as for -1, which servers take for any
+        return None
     try:
         record = parse_record(raw)
-        return View(seat, LedgerView(record, int(version), seat.czxid, Ended())) if record.number else None
     except ValueError:
         return None
+    if not record.number:
+        return None
+    ended = Ended()
+    if len(record.unfenced) >= FEW:  # else they pile up, and push out those that are still to be fenced
+        ended = await ended_of(session.send(requests.get(names.ended)))
+    return View(seat, LedgerView(record, int(version), seat.czxid, ended))

@@ -73,8 +73,9 @@ class Line:
         return not self.place.may_be_there and not await self._members()
 
     async def approach(self) -> bool:
-        """Be in line, and wait until it is time to look at the leader; False: the connection has changed, or we are not in
-        line yet. Raises `ResponseError`, `ConnectionError`.
+        """Be in line, and wait until it is time to look at the leader: we are near, have moved up, or have waited for long,
+        should none of those ahead take what is free. False: the connection has changed, or we are not in line yet. Raises
+        `ResponseError`, `ConnectionError`.
         """
         if self.place.name is None:
             self.doubt()
@@ -82,7 +83,9 @@ class Line:
                 return False
             await self._watch_number_before()
         while not self.is_near and not self.has_moved_up:
-            if not (await self._list() if self._before is None else await self._wait()):
+            if self._before is not None:
+                return await self._wait()
+            if not await self._list():
                 return False
         return True
 

@@ -37,6 +37,7 @@ class Place:
         self.czxid: int | None = None
         self.heard: OnEvent = ignore  # who hears of what happens to the node
         self.is_watched = False
+        self.must_stay = False  # the servers have refused to delete it
         self._stem = dialect.new_stem()
         self._is_uncertain = False  # whether a create whose reply was lost has made the node
 
@@ -64,7 +65,7 @@ class Place:
     def renew(self) -> None:
         """Somebody has deleted it: the next one is another."""
         self.session.forget(self.on_event)
-        self.name, self.czxid, self.is_watched = None, None, False
+        self.name, self.czxid, self.is_watched, self.must_stay = None, None, False, False
         self._stem = self._dialect.new_stem()
 
     async def join(self) -> bool:

@@ -156,8 +156,8 @@ class Race:
                 view = await glance(self._session, self._ground.names, on_event)
                 if view is not None and line.follows(view.node):
                     return view
-            view = await self._look_at_leader(on_event)
-            return view if view is not None and await line.settle(view.node) else None
+            view = await self._look_at_leader(on_event if line.is_near or line.has_moved_up else None)
+            return view if view is not None and (await line.settle(view.node) or view.node is None) else None
         except NoAuth as error:
             self._ground.do_without_line(error)
             return None

@@ -12,7 +12,7 @@ from ...ended import Ended
 from ...record import Record
 from ...session import ZooKeeperSession
 from ...wire import requests
-from ...wire.errors import NoNode, ResponseError
+from ...wire.errors import NoAuth, NoNode, ResponseError
 from .ledger import Names, View, ended_of
 from .place import Place
 
@@ -39,7 +39,7 @@ class Takeover:
         self.successor = successor
         self._names = names
         self._question = requests.packed(requests.get(names.ended))
-        leaving = [requests.delete(place.path)] if place.name is not None else []
+        leaving = [requests.delete(place.path)] if place.name is not None and not place.must_stay else []
         self._takeover = requests.packed(requests.multi(*operations, *leaving))
         self._place = place
         self._place_in_line = (place.name, len(operations))
@@ -71,10 +71,20 @@ class Takeover:
 
     def has_lost_place(self, index: int, error: ResponseError) -> bool:
         """Whether it has failed, there and with this, because our place was deleted by hand: we are to join again."""
-        if index != self._place_in_line[1] or not isinstance(error, NoNode):
+        if not self._concerns_place(index) or not isinstance(error, NoNode):
             return False
         self.leave_line()
         return True
+
+    def must_keep_place(self, index: int, error: ResponseError) -> bool:
+        """Whether it has failed, there and with this, as the servers do not let us leave: the next one leaves that out."""
+        if not self._concerns_place(index) or not isinstance(error, NoAuth):
+            return False
+        self._place.must_stay = True
+        return True
+
+    def _concerns_place(self, index: int) -> bool:
+        return index == self._place_in_line[1]
 
     async def ended(self) -> Ended:
         """What is known of the terms before, now that we have won."""
