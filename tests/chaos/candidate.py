@@ -127,11 +127,11 @@ class Candidate:
         release, seen = SessionGrant.release, set[int]()
         tell, who = self._account.tell, self._orders.who
 
-        async def noted(self: SessionGrant) -> None:
+        def noted(self: SessionGrant) -> "asyncio.Future[None]":
             if self.token not in seen:
                 seen.add(self.token)
                 tell(Kind.RELEASED, who, token=self.token)
-            await release(self)
+            return release(self)
 
         SessionGrant.release = noted
 

@@ -50,7 +50,7 @@ class Candidate:
             self._enough.set()
         elif order == "members":
             try:
-                said = self._client.get(LOCK)[0].decode()
+                said = self._read(LOCK)[0].decode()
             except KazooException:
                 said = ""
             say("MEMBERS", said or "?")
@@ -85,7 +85,7 @@ class Candidate:
             time.sleep(AFTER_FAILURE)
             return
         self._work()
-        if self._client.get(BREADCRUMB)[0] == DATA:
+        if self._read(BREADCRUMB)[0] == DATA:
             self._client.delete(BREADCRUMB)
         self._client.delete(LOCK)
         if not self._quitting:
@@ -93,13 +93,18 @@ class Candidate:
 
     def _become_active(self) -> None:
         try:
-            data, stat = self._client.get(BREADCRUMB)
+            data, version = self._read(BREADCRUMB)
         except NoNodeError:
             self._client.create(BREADCRUMB, DATA)
             return
         if data != DATA:
             log.info("fencing %r", data)  # those who left one behind in this play are dead
-        self._client.set(BREADCRUMB, DATA, stat.version)
+        self._client.set(BREADCRUMB, DATA, version)
+
+    def _read(self, path: str) -> tuple[bytes, int]:
+        found = self._client.get(path)
+        assert found is not None
+        return found[0], found[1].version
 
     def _work(self) -> None:
         self._enough.clear()
