@@ -6,10 +6,10 @@ from unittest import mock
 import pytest
 from queues import PATH, Queue, T, played
 
-from aioha import Predecessor
+from aioha import Elector, Predecessor, Session
 from aioha.record import Record
 from aioha.settings import MOST_DATA
-from aioha.testing.simulated import acl
+from aioha.testing.simulated import Weather, acl
 from aioha.testing.simulated.codes import Perm
 
 LINE = f"{PATH}.aioha/line"
@@ -108,3 +108,45 @@ def test_the_longest_data_has_a_place_in_line(unit: bytes) -> None:
         assert (await queue.until(2))[0] == "b"
 
     played("ephemeral", play)
+
+
+@pytest.mark.parametrize("later", [n / 250 for n in range(6, 20)])
+def test_who_stands_by_no_longer_does_not_bid_while_it_leaves_the_line(later: float) -> None:
+    electors, at_work = dict[str, Elector](), list[str]()
+
+    async def work(name: str) -> None:
+        at_work.append(name)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            at_work.remove(name)
+
+    async def stand_by(shared: Session, name: str) -> None:
+        async with shared.elector(PATH, identity=name) as electors[name]:
+            await electors[name].lead(lambda _: work(name))
+
+    async def play(queue: Queue) -> None:
+        hosts, candidates = list[asyncio.Task[None]](), dict[str, asyncio.Task[None]]()
+
+        async def host(name: str) -> None:
+            async with Session(
+                queue.ensemble.where("").rstrip("/"), session_timeout=T, clock=queue.simulation.clock
+            ) as shared:
+                candidates[name] = asyncio.create_task(stand_by(shared, name))
+                await asyncio.Event().wait()  # the session lives on
+
+        for name in "abc":
+            with queue.simulation.on(name):
+                hosts.append(asyncio.create_task(host(name)))
+            await asyncio.sleep(T)
+        resigning = asyncio.create_task(electors["a"].resign())
+        await asyncio.sleep(later)
+        candidates["b"].cancel()
+        await asyncio.wait({resigning})
+        await asyncio.sleep(T)
+        assert at_work in (["a"], ["c"])
+        for each in hosts:
+            each.cancel()
+        await asyncio.wait(hosts)
+
+    played("ephemeral", play, weather=Weather(latency=0.01))

@@ -33,6 +33,7 @@ class Attention:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.when_gone = None
         self._unsubscribe()
         self.session.forget(self.on_event)
 

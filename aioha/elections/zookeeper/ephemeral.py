@@ -67,12 +67,14 @@ class EphemeralElection(ZooKeeperElection):
             await asyncio.sleep(min(TAKING_OVER, self._yield_bound()))
         while True:
             session = await self._sessions.live()
-            with Attention(session) as attention, Line(attention, ground, settings) as line:
-                try:
+            attention = Attention(session)
+            line = Line(attention, ground, settings)
+            try:
+                with attention, line:  # no longer: what is heard while we withdraw would send the bid that is ready
                     granted = await Race(attention, line, self._bidder, ground, settings, yield_until).run()
-                except BaseException:
-                    await self._withdraw(session, line.place)
-                    raise
+            except BaseException:
+                await self._withdraw(session, line.place)
+                raise
             if granted is not None:
                 return granted
 
