@@ -113,5 +113,6 @@ async def test_a_hundred_turns(ensemble: Ensemble) -> None:
         [election] = await asyncio.to_thread(client.get_children, "/turns")
         assert election.endswith(".aioha"), "a leader's node was left behind"
         left = await asyncio.to_thread(client.get_children, f"/turns/{election}")
-        assert left == ["ended"]
+        assert sorted(left) == ["ended", "line"]
+        assert await asyncio.to_thread(client.get_children, f"/turns/{election}/line") == []
         await asyncio.to_thread(client.delete, "/turns", recursive=True)

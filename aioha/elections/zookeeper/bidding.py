@@ -122,6 +122,9 @@ class Bidder:
         if after.node is not None and after.node.owner == session.id:
             await self._ground.clear(session)
             return None
+        if self._ground.keeps_record and after.ledger is None:  # deleted by hand: a bid without one would wait for nobody
+            await self._ground.prepare(session)
+            return None
         if index == SEAT and isinstance(error, NodeExists):  # the leader's node is gone; its work is still ending
             return await self._wait_for_seat(attention, after)
         if isinstance(error, NodeExists | BadVersion):
