@@ -47,7 +47,7 @@ def sessions_on(simulation: Simulation, servers: Any, **options: Any) -> Session
 def served(play: Callable[[Simulation, SimulatedEnsemble, tuple[Server, ...]], Awaitable[None]], servers: int = 1) -> None:
     async def main(simulation: Simulation) -> None:
         ensemble = await simulation.ensemble(servers)
-        await play(simulation, ensemble, tuple(Server(*each.address.split(":")[:1]) for each in ensemble.servers))
+        await play(simulation, ensemble, tuple(Server(each.name) for each in ensemble.servers))
 
     run(main)
 
