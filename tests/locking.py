@@ -46,7 +46,7 @@ class Loop:
 @contextmanager
 def taking(place: Place, name: bytes) -> Iterator[Take]:
     """The function that tries for the lock. In the end everything must be let go."""
-    before, taken = os.listdir("/proc/self/fd"), list[Lock]()
+    before, others, taken = os.listdir("/proc/self/fd"), set(lockfile._locks), list[Lock]()
 
     def take() -> Lock | None:
         lock = Lock.acquire(place, name)
@@ -59,7 +59,7 @@ def taking(place: Place, name: bytes) -> Iterator[Take]:
     for lock in taken:
         lock.close()
     assert os.listdir("/proc/self/fd") == before
-    assert not lockfile._locks
+    assert lockfile._locks == others
 
 
 def number(lock: Lock) -> int:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from unittest import mock
 
 import pytest
 from locking import Loop, Take, guest, number, taking
@@ -18,7 +18,6 @@ from aioha.elections.local.lockfile import Lock
 from aioha.elections.local.place import Place
 from aioha.elections.local.presence import socket_name
 from aioha.elections.local.record import Account, RecordedTerm, Slot
-from aioha.errors import SessionFailed
 
 SLOT = Slot(1, 5, 2, ended=False)
 ACCOUNT = Account((RecordedTerm("a", b"", 5, 2, 0.0),))
@@ -88,26 +87,21 @@ def test_the_lock_follows_its_path_to_a_new_file(
     assert lines(caplog) == [(logging.WARNING, f"{LOST}; wrote it anew")]
 
 
-@pytest.mark.parametrize(
-    ("trouble", "said"),
-    [(OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"), (SessionFailed("no"), "no")],
-)
+@pytest.mark.parametrize("trouble", ["full disk", "open to others"])
 def test_a_new_file_that_is_of_no_use_is_said_and_the_old_one_kept(
-    lock: Lock,
-    place: Place,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    trouble: Exception,
-    said: str,
+    lock: Lock, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: str
 ) -> None:
     lock.save(SLOT, ACCOUNT)
     os.unlink(place.path)
     before, kept = os.listdir("/proc/self/fd"), lock._fd
-
-    def fail(*_: Any, **__: Any) -> Any:
-        raise trouble
-
-    monkeypatch.setattr(lockfile, "write" if isinstance(trouble, OSError) else "check_file", fail)
+    said = "[Errno 28] No space left on device"
+    if trouble == "full disk":
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(lockfile, "write", mock.Mock(side_effect=full))
+    else:
+        Path(place.path).touch()
+        os.chmod(place.path, 0o620)
+        said = f"local:x: {place.path} may be written by others (mode 0620); chmod 600 it"
     lock.follow_path()
     assert lines(caplog) == [(logging.WARNING, f"{LOST}: {said}")]
     assert (lock._fd, os.listdir("/proc/self/fd")) == (kept, before)

@@ -53,8 +53,9 @@ def served(play: Callable[[Simulation, SimulatedEnsemble, tuple[Server, ...]], A
 
 
 def test_what_people_see_before_there_is_a_session_while_there_is_one_and_after_it() -> None:
-    async def play(simulation: Simulation, ensemble: SimulatedEnsemble, servers: tuple[Server, ...]) -> None:
-        sessions = sessions_on(simulation, servers)
+    async def main(simulation: Simulation) -> None:
+        await simulation.ensemble(max_session_timeout=4.0)
+        sessions = sessions_on(simulation, [Server("zk1")])
         seen: list[tuple[Any, ...]] = []
 
         def look() -> None:
@@ -69,10 +70,10 @@ def test_what_people_see_before_there_is_a_session_while_there_is_one_and_after_
         look()
         assert session.id
         nothing = ("connecting", None, TIMEOUT, 0, "not connected yet")
-        attached = ("connected", "zk1:2181", TIMEOUT, session.id, "attached to zk1:2181")
-        assert seen == [nothing, nothing, attached, ("closed", None, TIMEOUT, session.id, "closed")]
+        attached = ("connected", "zk1:2181", 4.0, session.id, "attached to zk1:2181")
+        assert seen == [nothing, nothing, attached, ("closed", None, 4.0, session.id, "closed")]
 
-    served(play)
+    run(main)
 
 
 def test_a_path_has_one_elector_in_each_session() -> None:
