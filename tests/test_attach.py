@@ -153,6 +153,11 @@ def test_the_others_are_asked_first_unless_the_last_server_has_hung_up(hung_up: 
     assert attempts.orders == [tuple(f"{name}:2181" for name in order)]
 
 
+def test_a_short_session_is_one_too() -> None:
+    _, connection = attached(attacher_of(), Session(), [host := Host("zk1:2181", granted(7, 0.001))])
+    assert connection is host
+
+
 def test_candidates_spread_over_the_servers() -> None:
     servers = [Server(f"zk{number}") for number in range(50)]
     random.seed(1)

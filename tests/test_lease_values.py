@@ -85,6 +85,18 @@ def test_what_rests_on_a_connection_ends_with_it(again: bool) -> None:
     assert lease.deadline == 109.99
 
 
+def test_what_is_exactly_old_enough_is() -> None:
+    lease = Lease(tick=1.8)
+    lease.attached(100.0, 10.0, created=True)
+    assert lease.gap == 1.0
+    for sent in (101.0, 101.0 + 1 / 64, 101.0 + 1 / 32):
+        lease.acknowledged(sent, sent)
+    assert [sent for sent, _ in lease._acks] == [101.0, 101.0 + 1 / 32]
+    assert lease.anchor(102.0) == Anchor(101.0, needs_relay=True)
+    lease.acknowledged(102.0 + 1 / 32, 103.0)
+    assert [sent for sent, _ in lease._acks] == [101.0 + 1 / 32, 102.0 + 1 / 32]
+
+
 def test_of_a_busy_connection_so_many_answers_are_kept_as_can_serve() -> None:
     """One each 32nd part of a gap, and of those that are old enough the newest."""
     lease = Lease(tick=2.0)

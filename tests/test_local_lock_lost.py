@@ -85,6 +85,10 @@ def test_the_lock_follows_its_path_to_a_new_file(
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         lock.follow_path()
     assert lines(caplog) == [(logging.WARNING, f"{LOST}; wrote it anew")]
+    os.unlink(place.path)
+    lock.follow_path()
+    assert os.stat(place.path).st_mode & 0o7777 == 0o600
+    assert os.path.samestat(os.fstat(lock._fd), os.stat(place.path))
 
 
 @pytest.mark.parametrize("trouble", ["full disk", "open to others"])

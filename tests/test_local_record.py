@@ -117,7 +117,7 @@ def test_slots_that_do_not_follow_one_another_are_suspect() -> None:
         (record.pack_slot(BLANK), BLANK),  # a new file, and the power is cut
         (bytes(file_of(BLANK)), BLANK),
         (bytes(file_of(BLANK)) + b"an account", BLANK),
-        (bytes(file_of(BLANK)[: BLOCK + 1]) + b"x", Slot(0, 1, 1, False, suspect=True)),  # torn
+        (bytes(file_of(BLANK)[: BLOCK + 1]) + b"X", Slot(0, 1, 1, False, suspect=True)),  # torn
         (bytes(file_of(Slot(1, 1, 1, False))), Slot(1, 2, 2, False, suspect=True)),  # slot 0 was never empty
     ],
 )

@@ -17,6 +17,7 @@ from aioha.settings import Settings
 
 NOW = 99.5
 ME = Process(10, 20, 30)
+BEFORE = RecordedTerm("z", b"0", 5, 1, 9.5, 10.0, "died")
 DIED = RecordedTerm("a", b"1", 6, 2, 10.5)
 ENDED = RecordedTerm("b", b"2", 7, 3, 11.5, 12.5, "released", Process(1, 2, 3))
 
@@ -103,9 +104,9 @@ def owed(identity: str, data: bytes, token: int) -> Predecessor:
             owed("a", b"1", 6),
         ),
         (  # it ended cleanly, and could write nothing but that
-            file_of(Slot(6, 6, 2, True), DIED),
+            file_of(Slot(6, 6, 2, True), BEFORE, DIED),
             {},
-            [(Slot(7, 7, 3, False), Account((RecordedTerm("a", b"1", 6, 2, 10.5, NOW, "released"), mine(7, 3))))],
+            [(Slot(7, 7, 3, False), Account((BEFORE, RecordedTerm("a", b"1", 6, 2, 10.5, NOW, "released"), mine(7, 3))))],
             Predecessor("a", b"1", 6, ended_cleanly=True),
         ),
         (  # a term in the account that has no slot never began
@@ -201,6 +202,14 @@ def test_tokens_rise_above_all_that_was_seen_although_the_file_is_new(path: str)
     lock = Lock()
     assert candidate._begin(lock).token == 41  # type: ignore[arg-type]
     assert lock.done[0] == (Slot(1, 40, 0, ended=True), Account())
+
+
+@pytest.mark.parametrize("guardian", [False, True])
+def test_a_term_has_the_time_to_end_and_the_guardian_that_were_asked_for(path: str, guardian: bool) -> None:
+    candidate = election(path, guardian=guardian, session_timeout=8.0, stop_grace=1.5)
+    grant = candidate._begin(Lock())  # type: ignore[arg-type]
+    assert (grant.stop_grace, grant._guardian) == (1.5, candidate.guardian)
+    assert (grant._guardian is not None) is guardian
 
 
 def test_64_terms_are_kept(path: str) -> None:

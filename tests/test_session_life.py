@@ -185,6 +185,7 @@ def test_who_waits_for_a_server_is_woken_by_one_and_by_the_end() -> None:
         waiting = [asyncio.create_task(bare.session.attached()) for _ in range(2)]
         await bare.until(1.0)
         assert not any(task.done() for task in waiting)
+        bare.attached().abort("cut")  # all of this before anybody has woken
         connection = bare.attached()
         await asyncio.wait(waiting, timeout=0.001)
         assert [task.result() for task in waiting] == [None, None]
