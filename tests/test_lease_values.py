@@ -64,7 +64,13 @@ def test_what_was_relayed_needs_no_more_and_is_taken_if_it_is_enough() -> None:
     lease = leased()
     lease.relayed(102.3)
     lease.relayed(102.0)  # an answer that comes late takes nothing back
-    for enough, sent, needs_relay in ((6.6, 101.0, False), (6.8, 103.0, True), (math.inf, 103.0, True)):
+    exactly = 101.0 + lease.length - 104.3
+    for enough, sent, needs_relay in (
+        (6.6, 101.0, False),
+        (exactly, 101.0, False),
+        (6.8, 103.0, True),
+        (math.inf, 103.0, True),
+    ):
         assert lease.anchor(104.3, enough=enough) == Anchor(sent, needs_relay)
     lease.relayed(104.3)
     assert lease.anchor(104.3) == Anchor(103.0, needs_relay=False)

@@ -89,6 +89,12 @@ def test_what_keeps_the_lock_from_being_taken_is_raised_and_leaves_nothing(
     with pytest.raises(SessionFailed, match="^no$"):
         take()
     monkeypatch.undo()
+    Path(place.path).touch()
+    os.chmod(place.path, 0o620)
+    with pytest.raises(SessionFailed) as refused:
+        take()
+    assert str(refused.value) == f"local:x: {place.path} may be written by others (mode 0620); chmod 600 it"
+    os.chmod(place.path, 0o600)
     with pytest.raises(OSError, match="too long"):
         Lock.acquire(place, b"\0" * 200)
     os.mkdir(f"{place.path}.d")
@@ -110,6 +116,24 @@ def test_a_file_replaced_before_it_was_locked_is_let_go_for_the_new_one(
         patched.setattr(lockfile, "inode_at", inode_at)
         assert (take() is not None) is taken
     assert len(asked) == min(replaced + 1, 8)
+
+
+def test_a_file_that_cannot_be_opened_once_more_leaves_nothing(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, opened = os.open, list[int]()
+
+    def opening(*args: Any) -> int:
+        if opened:
+            raise OSError(errno.EMFILE, "Too many open files")
+        opened.append(real(*args))
+        return opened[0]
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patched:
+        patched.setattr(lockfile, "inode_at", lambda _: (0, 0))
+        patched.setattr(os, "open", opening)
+        with pytest.raises(OSError, match="Too many open files"):
+            take()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_the_file_is_the_highest_of_our_descriptors_and_no_program_inherits_it(lock: Lock) -> None:

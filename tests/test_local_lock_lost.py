@@ -91,7 +91,7 @@ def test_the_lock_follows_its_path_to_a_new_file(
     assert os.path.samestat(os.fstat(lock._fd), os.stat(place.path))
 
 
-@pytest.mark.parametrize("trouble", ["full disk", "open to others"])
+@pytest.mark.parametrize("trouble", ["full disk", "open to others", "a link"])
 def test_a_new_file_that_is_of_no_use_is_said_and_the_old_one_kept(
     lock: Lock, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: str
 ) -> None:
@@ -102,6 +102,9 @@ def test_a_new_file_that_is_of_no_use_is_said_and_the_old_one_kept(
     if trouble == "full disk":
         full = OSError(errno.ENOSPC, "No space left on device")
         monkeypatch.setattr(lockfile, "write", mock.Mock(side_effect=full))
+    elif trouble == "a link":
+        os.symlink("elsewhere", place.path)
+        said = f"[Errno 40] Too many levels of symbolic links: '{place.path}'"
     else:
         Path(place.path).touch()
         os.chmod(place.path, 0o620)
@@ -141,6 +144,21 @@ def test_the_flock_goes_although_a_child_shares_the_file(lock: Lock, place: Plac
     os.close(copy)
     lock.close()
     assert lock.descriptors() == ()
+    assert lock._fd < 0
+
+
+def test_nothing_keeps_the_rest_from_being_closed(lock: Lock, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child, or a program that closes what it does not know, may have been quicker; and not every flock can be undone."""
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", mock.Mock(side_effect=OSError(errno.EINTR, "Interrupted")))
+        lock.close()
+    assert (lock._fd, lock.descriptors()) == (-1, ())
+    other = take()
+    assert other is not None
+    for fd in other.descriptors():
+        os.close(fd)
+    other.close_descriptors()
+    assert (other._fd, other.descriptors()) == (-1, ())
 
 
 def test_a_child_lets_nothing_go(lock: Lock) -> None:

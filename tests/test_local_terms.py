@@ -243,15 +243,16 @@ def test_passing_troubles_are_said_once_until_a_term_has_begun(
 ) -> None:
     full = OSError(errno.EMFILE, "Too many open files")
     candidate = election(path)
-    asked = attempts(monkeypatch, full, full, None, lock := Lock(), full, full)
-    assert [candidate._attempt() for _ in range(3)] == [None, None, None]
+    asked = attempts(monkeypatch, full, full, full, None, lock := Lock(), full, full)
+    assert [candidate._attempt() for _ in range(4)] == [None] * 4
+    said = f"local:{path}: cannot try for the lock now, trying on: Too many open files"
+    assert lines(caplog) == [(logging.WARNING, said)]
     grant = candidate._attempt()
     assert (candidate._lock, candidate._grant) == (lock, grant)
     assert grant is not None
     assert [candidate._attempt() for _ in range(2)] == [None, None]
-    said = f"local:{path}: cannot try for the lock now, trying on: Too many open files"
     assert lines(caplog) == [(logging.WARNING, said)] * 2
-    assert asked == [(candidate._place, candidate._name)] * 6
+    assert asked == [(candidate._place, candidate._name)] * 7
 
 
 def test_what_does_not_pass_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -31,13 +32,14 @@ class Connection:
 
 
 class World:
-    """A host with a leader. `wakes`: after so many seconds of the next wait; None: never. Chance is at its most."""
+    """A host with a leader. `wakes`: after so many seconds of the next wait; None: never. `lucky`: chance is at its most."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.leader: Process | None = LEADER
         self.listens = True
         self.error: OSError | None = None
         self.wakes: float | None = None
+        self.lucky = True
         self.done: list[str] = []
         self.waits: list[tuple[list[int], float]] = []
         self.chances: list[tuple[float, float]] = []
@@ -70,7 +72,7 @@ class World:
 
     def uniform(self, least: float, most: float) -> float:
         self.chances.append((least, most))
-        return most
+        return most if self.lucky else least
 
     async def wait(self, *most: float) -> float:
         """How long it took."""
@@ -80,15 +82,18 @@ class World:
 
 
 def world(play: Callable[[World], Awaitable[None]], owner: int | None = None) -> None:
+    def owner_of(connection: Any) -> int:
+        assert isinstance(connection, Connection)
+        return os.geteuid() if owner is None else owner
+
     async def main(simulation: Simulation) -> None:
         world = World(simulation)
         with ExitStack() as stack:
             for name in ("connect", "open_pidfd", "first_readable"):
                 stack.enter_context(mock.patch.object(presence, name, getattr(world, name)))
-            stack.enter_context(
-                mock.patch.object(presence, "owner_of", return_value=os.geteuid() if owner is None else owner)
-            )
-            stack.enter_context(mock.patch("os.close", world.close))
+            stack.enter_context(mock.patch.object(presence, "owner_of", owner_of))
+            kernel = SimpleNamespace(close=world.close, geteuid=os.geteuid)
+            stack.enter_context(mock.patch.object(presence, "os", kernel))
             stack.enter_context(mock.patch("random.uniform", world.uniform))
             await play(world)
 
@@ -141,6 +146,17 @@ def test_what_comes_to_nothing_is_repeated_ever_more_slowly() -> None:
         assert await world.wait() == 0.001  # it was there in between: counted anew
         assert await world.wait(0.0015) == 0.002  # it does not look more often than that, whoever asks
         assert world.waits[-1] == ([], 0.0015)
+
+    world(play)
+
+
+def test_chance_makes_all_waits_shorter() -> None:
+    async def play(world: World) -> None:
+        world.lucky = False
+        assert [await world.wait() for _ in range(2)] == [0.375, 0.375]
+        world.listens, world.leader = False, None
+        world.watch.close()
+        assert [await world.wait() for _ in range(4)] == [0.001, 0.0016, 0.00256, 0.004096]
 
     world(play)
 
