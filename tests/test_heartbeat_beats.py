@@ -67,9 +67,11 @@ def test_a_term_that_ends_is_proved_no_more_and_the_others_at_once() -> None:
         beating.heartbeat.drop(one)
         await beating.until(2.0)
         assert [asked for asked in beating.connection.sent if asked[0] > 1.1] == [(1.6, "multi(check /b 0)")]
-        beating.heartbeat.drop(other)
+        beating.heartbeat.drop(other)  # which spoils nothing for anybody
         await beating.until(2.1)
-        assert beating.connection.sent[-1] == (2.0, "ping")
+        assert beating.connection.sent[-1][0] == 1.6
+        await beating.until(3.0)
+        assert beating.connection.sent[-1] == (2.6, "ping")
 
     beats(play)
 

@@ -220,7 +220,7 @@ def test_on_one_host_only_the_leader_can_be_seen(path: str, leader: Leader | Non
     async def main(_: Simulation) -> None:
         with mock.patch.object(View, "leader", mock.AsyncMock(return_value=leader)):
             assert await election(path).leader() == leader
-            assert await election(path).candidates() == ([] if leader is None else [leader])
+            assert await election(path).candidates() == (leader, ())
 
     run(main)
 

@@ -68,18 +68,18 @@ def test_a_session_that_cannot_go_on_says_why(
 
 def test_an_attach_after_a_loss_begins_at_once_and_in_a_row_of_losses_ever_later() -> None:
     async def play(bare: Bare) -> None:
-        asked = bare.attacher(2.0, 0.1, 0.1, 0.1, 0.5, 0.1, 0.51, 0.1)
+        asked = bare.attacher(2.0, 0.0625, 0.0625, 0.0625, 0.0625, 0.0625, 0.125, 0.0625)
         await bare.session.run()
         assert [(now, pause) for now, pause, _ in asked] == [
             (0.0, 0.0),
             (2.0, 0.0),
-            (2.1, 0.05),
-            (2.2, 0.1),
-            (2.3, 0.2),
-            (2.8, 0.4),
-            (2.9, 0.5),
-            (3.41, 0.0),
-            (3.51, 0.05),
+            (2.0625, 0.05),
+            (2.125, 0.1),
+            (2.1875, 0.2),
+            (2.25, 0.4),
+            (2.3125, 0.5),
+            (2.4375, 0.0),
+            (2.5, 0.05),
         ]
         assert asked[0][2] is None
         assert len({id(last) for _, _, last in asked[1:]}) == 8
