@@ -119,10 +119,9 @@ class Scripted:
         return self
 
     def send(self, request: Any, then: Any = None) -> "asyncio.Future[Any]":
-        words = in_words(request)
+        words, _ = in_words(request), self.connection
         self.asked.append(words)
         assert self._script, f"nobody expected to be asked: {words}"
-        _ = self.connection
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         answer = self._script.pop(0)
         if callable(answer):
@@ -226,6 +225,6 @@ def timed(play: Callable[[], Coroutine[Any, Any, Any]], seed: int = 1) -> float:
     async def main(simulation: Simulation) -> float:
         begun = simulation.clock()
         await play()
-        return simulation.clock() - begun
+        return round(simulation.clock() - begun, 9)
 
     return run(main, seed)
