@@ -51,7 +51,10 @@ class Guardian:
 
 
 def granted(session: Any = None, **options: Any) -> SessionGrant:
-    """A term with a record, whose node is watched already, unless told otherwise. Its release is `grant.released`, and waits for `grant.gone`."""
+    """A term with a record, whose node is watched already, unless told otherwise.
+
+    Its release is noted in `grant.released`, and waits for `grant.gone`.
+    """
     loop = asyncio.get_running_loop()
     ground = Ground("/e", Settings(identity="me"))
     gone, released = loop.create_future(), list[SessionGrant]()

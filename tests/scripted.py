@@ -16,7 +16,20 @@ from aioha.testing.simulated.requests import Create, read_create, read_multi, re
 from aioha.wire import requests
 from aioha.wire.errors import ConnectionLoss, ResponseError, RolledBack, SessionExpired
 
-__all__ = ["DONE", "READABLE", "SILENCE", "Scripted", "Sessions", "failing", "got", "in_words", "listed", "node", "script", "timed"]
+__all__ = [
+    "DONE",
+    "READABLE",
+    "SILENCE",
+    "Scripted",
+    "Sessions",
+    "failing",
+    "got",
+    "in_words",
+    "listed",
+    "node",
+    "script",
+    "timed",
+]
 
 DONE = SimpleNamespace(responses=[])  # the reply to a `multi` that was carried out
 SILENCE = SimpleNamespace()  # in the place of a reply: there is none yet

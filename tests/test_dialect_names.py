@@ -23,7 +23,7 @@ signing = pytest.mark.parametrize("layout", [layout for layout in DIALECTS if la
 
 @layouts
 def test_a_stem_is_made_of_a_random_guid_and_its_checksum(layout: str) -> None:
-    with mock.patch("uuid.uuid4", lambda: uuid.UUID(DIGITS + "ffff")):
+    with mock.patch("uuid.uuid4", return_value=uuid.UUID(DIGITS + "ffff")):
         assert DIALECTS[layout].new_stem() == STEMS[layout]
     assert DIALECTS[layout].is_unique is (layout != "zk-recipes")
 

@@ -158,7 +158,7 @@ async def test_while_no_server_is_attached_nothing_is_looked_at() -> None:
     assert sessions.calls == ["claim /e", "open within 3"]
 
 
-@pytest.mark.parametrize("error", [LayoutMismatch("another's"), SessionFailed("refused")], ids=lambda error: str(error))
+@pytest.mark.parametrize("error", [LayoutMismatch("another's"), SessionFailed("refused")], ids=str)
 async def test_a_path_that_is_refused_leaves_nothing_behind(error: Exception) -> None:
     sessions = Sessions()
     with pytest.raises(type(error)):

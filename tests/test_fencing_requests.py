@@ -255,7 +255,9 @@ def of_size(size: int) -> Sequence[Operation]:
     """A transaction of so many bytes."""
     small, large = Operation("create", "/" + "p" * 99, b""), Operation("set_data", "/large", b"")
     rest = size - requests.size(requests.multi(requests.check("/e.aioha", 6), requests.check("/e", 1)))
-    rest -= sum(requests.size(requests.multi(each)) - requests.size(requests.multi()) for each in map(_request, (small, large)))
+    rest -= sum(
+        requests.size(requests.multi(each)) - requests.size(requests.multi()) for each in map(_request, (small, large))
+    )
     return small, Operation("set_data", "/large", b"x" * rest)
 
 

@@ -12,7 +12,10 @@ from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, Respon
 
 LOOK = "exists /e/n watch"
 OURS = node(50, owner=7)
-DELETED, ANEW = "the leader's node was deleted by someone else", "the leader's node was deleted and made anew by someone else"
+DELETED, ANEW = (
+    "the leader's node was deleted by someone else",
+    "the leader's node was deleted and made anew by someone else",
+)
 
 
 def listening(session: Any, **options: Any) -> tuple[Any, list[str | None]]:

@@ -128,8 +128,9 @@ def test_who_cannot_act_at_once_is_awake_and_will_see_why(error: Exception) -> N
 
     attention.when_gone = fails
     assert seconds_until_awake(lambda it: it.on_event(DELETED, "/e"), attention) == 1.0
-    attention.when_gone = lambda: [][0]
-    with pytest.raises(IndexError):
+    error = ValueError("a mistake of ours")
+    attention.when_gone = fails
+    with pytest.raises(ValueError, match="ours"):
         attention.on_event(DELETED, "/e")
 
 
@@ -143,7 +144,7 @@ def test_it_is_known_which_nodes_have_changed_and_which_are_gone() -> None:
     seen = {path: (lookout.has_changed(path), lookout.has_gone(path)) for path in ("/a", "/b", "/c")}
     assert seen == {"/a": (True, False), "/b": (True, True), "/c": (False, False)}
     lookout.reset()
-    assert not any(lookout.has_changed(path) or lookout.has_gone(path) for path in "/a /b".split())
+    assert not any(lookout.has_changed(path) or lookout.has_gone(path) for path in ["/a", "/b"])
 
 
 def test_after_a_change_of_the_connection_nothing_is_known_to_be_gone() -> None:

@@ -125,17 +125,12 @@ def test_an_unreadable_record_is_thought_newer_than_what_has_ended_and_said(
 ) -> None:
     reply: Any = got(b"rubbish", 50, mzxid=700, version=6)
     view = view_of(E, reply, Ended(ended), 2.5)
-    assert view == LedgerView(
-        Record(number=1, stop_grace=2.5, token_base=base), 6, 700, Ended(ended), unreadable=b"rubbish"
+    assert view == LedgerView(Record(number=1, stop_grace=2.5, token_base=base), 6, 700, Ended(ended), unreadable=b"rubbish")
+    text = (
+        "record /e.aioha cannot be read (not JSON: b'rubbish'); the next takeover replaces it, and keeps what stood there in "
+        "/e.aioha/unreadable"
     )
-    assert caplog.record_tuples == [
-        (
-            "aioha",
-            logging.WARNING,
-            "record /e.aioha cannot be read (not JSON: b'rubbish'); the next takeover replaces it, and keeps what stood "
-            "there in /e.aioha/unreadable",
-        )
-    ]
+    assert caplog.record_tuples == [("aioha", logging.WARNING, text)]
 
 
 def test_a_record_that_can_be_read_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:

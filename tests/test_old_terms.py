@@ -38,16 +38,17 @@ async def test_what_is_left_is_written_with_the_checks_of_the_term() -> None:
     assert session.waited == 1
     assert terms.left == (term(7),)
     assert terms.mark(20) == b"20 7"
-    assert await terms.fenced(term(7), session := script(DONE), CHECKS) is None
+    session = script(DONE)
+    assert await terms.fenced(term(7), session, CHECKS) is None
     session.assert_asked(f"{CHECKED} + set /e.aioha/ended '9'")
     assert terms.left == ()
     assert terms.mark(20) == b"20"
 
 
 async def test_nobody_has_waited_yet_for_the_work_of_older_terms() -> None:
-    session = script(DONE)
+    session, again = script(DONE), script(DONE)
     assert await old_terms(Ended(5), 9, 7).fenced(term(9), session, CHECKS) is None
-    assert await old_terms(Ended(), 9, 7).fenced(term(9), again := script(DONE), []) is None
+    assert await old_terms(Ended(), 9, 7).fenced(term(9), again, []) is None
     session.assert_asked(SET.replace("9 7", "9 7 unsettled"))
     again.assert_asked("set /e.aioha/ended '9 7 unsettled'")
 
@@ -88,7 +89,7 @@ def test_lost_connections_are_waited_out_for_less_than_a_twentieth_of_a_second()
 
     took = {timed(play, seed) for seed in range(8)}
     assert len(took) == 8
-    assert 0 < min(took)
+    assert min(took) > 0
     assert 0.025 < max(took) <= 0.05
 
 

@@ -117,7 +117,11 @@ async def test_a_leaders_node_is_refused() -> None:
         ("latch", "Curator's LeaderLatch", ["_c_a-latch-0000000001"]),
         ("selector", "Curator's LeaderSelector", ["_c_a-lock-0000000001"]),
         ("kazoo", "kazoo's Election", ["a__lock__0000000001"]),
-        ("zk-recipes", "ZooKeeper's LeaderElectionSupport", ["n_0000000004", "n_0000000003", "n_0000000002", "n_0000000001"]),
+        (
+            "zk-recipes",
+            "ZooKeeper's LeaderElectionSupport",
+            ["n_0000000004", "n_0000000003", "n_0000000002", "n_0000000001"],
+        ),
     ],
 )
 async def test_members_of_another_dialect_are_refused(layout: str, software: str, members: list[str]) -> None:
