@@ -127,8 +127,8 @@ def test_an_unreadable_record_is_thought_newer_than_what_has_ended_and_said(
     view = view_of(E, reply, Ended(ended), 2.5)
     assert view == LedgerView(Record(number=1, stop_grace=2.5, token_base=base), 6, 700, Ended(ended), unreadable=b"rubbish")
     text = (
-        "record /e.aioha cannot be read (not JSON: b'rubbish'); the next takeover replaces it, and keeps what stood there in "
-        "/e.aioha/unreadable"
+        "record /e.aioha cannot be read (not JSON: b'rubbish'); the next takeover replaces it, and keeps what stood there "
+        "in /e.aioha/unreadable"
     )
     assert caplog.record_tuples == [("aioha", logging.WARNING, text)]
 
