@@ -63,6 +63,7 @@ def test_the_number_is_the_last_ten_digits_and_their_sign(layout: str) -> None:
     assert dialect.number(f"{stem}-000000042") == -42
     assert dialect.number(f"{stem}-2147483648") == -(2**31)
     assert dialect.number(f"{stem}042") is None
+    assert dialect.number(f"{stem}00000000042") is None
 
 
 @layouts
@@ -77,6 +78,9 @@ def test_who_comes_first_is_a_matter_of_distance(layout: str) -> None:
     far = members("2147483646", "2147483647", "-2147483648", "-2147483647")
     for first in far:  # whichever is looked at first
         assert dialect.in_order([first, "stranger", *far]) == far
+    middle = members("1073741823", "1073741824", "1073741825")
+    for first in middle:
+        assert dialect.in_order([first, *middle]) == middle
     near = members("-000000001", "0000000000", "0000000001")
     assert dialect.in_order(reversed(near)) == near
     half = members("0000000000", "-2147483648")

@@ -102,6 +102,27 @@ def test_a_record_that_was_written_to_meanwhile_or_deleted_is_read_again() -> No
     played(play)
 
 
+def test_an_unreadable_record_is_kept_aside_before_it_is_written_over(caplog: pytest.LogCaptureFixture) -> None:
+    async def play(scene: Scene) -> None:
+        a, b = await scene.candidate("a"), await scene.candidate("b")
+        first = await a.win()
+        standing = b.stand_by()
+        await asyncio.sleep(1.0)
+        scene.operator.set(f"{PATH}.aioha", b"rubbish")
+        await asyncio.sleep(T)
+        a.crash()
+        second = await standing
+        assert scene.data(".aioha/unreadable") == b"rubbish"
+        assert facts(second)["predecessor"][::2] == ("", False)
+        assert (second.settle, second.number) == (T / 4, 2)
+        assert [each.identity for each in second.unfenced] == [""]
+        assert first.token < second.predecessor.token < second.token
+
+    played(play)
+    text = f"record {PATH}.aioha cannot be read (not JSON: b'rubbish'); the next takeover replaces it, and keeps what stood "
+    assert set(warnings(caplog)) == {f"{text}there in {PATH}.aioha/unreadable"}
+
+
 # ---------------------------------------------------------------------- no permission
 
 

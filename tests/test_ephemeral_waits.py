@@ -209,23 +209,32 @@ def test_who_campaigns_again_first_waits_until_its_last_term_is_off_the_path(lay
     played(play)
 
 
-@pytest.mark.parametrize("meddle", ["delete", "take over"])
-def test_a_term_that_is_over_leaves_what_is_anothers(meddle: str) -> None:
+def test_a_term_that_is_over_leaves_what_is_anothers() -> None:
     async def play(scene: Scene) -> None:
         a, b = await scene.candidate("a"), await scene.candidate("b")
         first = await a.win()
+        scene.operator.delete(PATH, f"{PATH}.aioha/seat")
+        second = await b.win()
+        await a.release(first)
+        assert second.ended is None
+        assert {path for path, each in scene.nodes().items() if each[2] == "b"} == {"", ".aioha/seat"}
+        leader = await a.do(a.election.leader())
+        assert (leader.identity, leader.token) == ("b", second.token)
+
+    played(play)
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_term_that_is_over_leaves_the_rest_of_what_is_ours(record: bool) -> None:
+    async def play(scene: Scene) -> None:
+        a = await scene.candidate("a", record=record)
+        first = await a.win()
         scene.operator.delete(PATH)
-        if meddle == "take over":
-            scene.operator.delete(f"{PATH}.aioha/seat")
-            second = await b.win()
         await asyncio.sleep(0.5)
         await a.release(first)
-        if meddle == "take over":
-            assert second.ended is None
-            assert {path for path, each in scene.nodes().items() if each[2] == "b"} == {"", ".aioha/seat"}
-        else:
-            assert set(scene.nodes()) == {".aioha", ".aioha/ended"}
+        assert set(scene.nodes()) == ({".aioha", ".aioha/ended"} if record else set())
+        if record:
             assert scene.data(".aioha/ended") == b"%d" % first.token
-        assert (await b.do(b.election.leader()) is None) == (meddle == "delete")
+        assert await a.do(a.election.leader()) is None
 
     played(play)

@@ -269,9 +269,9 @@ def _request(operation: Operation) -> Any:
 
 async def test_what_is_larger_than_servers_take_is_not_sent() -> None:
     assert await commit(Term(script(DONE)), *of_size(0xFFFFF)) is True
-    operations = of_size(0x100000)
+    operations, term = of_size(0x100000), Term(script())
     with pytest.raises(ValueError, match="transaction") as error:
-        await commit(term := Term(script()), *operations)
+        await commit(term, *operations)
     assert str(error.value) == (
         "transaction: 1048576 bytes are more than the 1048575 that ZooKeeper's servers take in one request (2 operations; "
         f"the largest, set_data /large, has {len(operations[1].data)} bytes of data)"

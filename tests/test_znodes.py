@@ -23,6 +23,12 @@ async def test_what_is_made_has_the_acl_that_was_asked_for() -> None:
     session.assert_asked("create /a '' for world:anyone=1", "create /a/b '' for world:anyone=1")
 
 
+async def test_every_letter_of_a_path_counts() -> None:
+    session = script(object(), object())
+    await ensure(session, "/X/aX", None)
+    session.assert_asked("create /X ''", "create /X/aX ''")
+
+
 async def test_of_no_path_nothing_is_made() -> None:
     session = script()
     await ensure(session, "", None)
