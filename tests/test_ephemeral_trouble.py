@@ -70,15 +70,20 @@ async def _answer(reply: Any) -> Any:
     return await reply
 
 
-def test_a_seat_of_our_own_session_is_no_reason_to_wait() -> None:
+@pytest.mark.parametrize("node", ["", ".aioha/seat"])
+@pytest.mark.parametrize("under_way", [False, True], ids=["before", "behind the look"])
+def test_a_node_or_seat_of_our_own_session_is_no_reason_to_wait(node: str, under_way: bool) -> None:
     async def play(scene: Scene) -> None:
         a = await scene.candidate("a")
         await a.release(await a.win())
         session = await a.do(a.sessions.live())
-        await a.do(_answer(session.send(requests.create(f"{PATH}.aioha/seat", b"", ephemeral=True))))
+        standing = a.stand_by() if under_way else None
+        await asyncio.sleep(ROUND_TRIP / 4)
+        await a.do(_answer(session.send(requests.create(PATH + node, b"", ephemeral=True))))
         begun = scene.now
-        await a.win()
+        grant = await (standing or a.stand_by())
         assert scene.now - begun < 15 * ROUND_TRIP
+        assert scene.czxid() == grant.czxid
 
     played(play)
 
@@ -244,10 +249,11 @@ def test_a_bid_that_cannot_be_withdrawn_is_said(caplog: pytest.LogCaptureFixture
         standing.cancel()
         await asyncio.sleep(0)
         scene.operator.set_acl("/service", KEEP_CHILDREN)
+        scene.operator.set_acl(f"{PATH}.aioha", (acl.Entry(Perm.WRITE, "world", "anyone"),))
         await asyncio.wait({standing})
 
     played(play)
-    assert any("could not be" in each for each in warnings(caplog, logging.ERROR))
+    assert warnings(caplog, logging.ERROR) == [f"{PATH}: a bid of ours could not be withdrawn: {NoAuth()}"]
 
 
 # ---------------------------------------------------------------------- tokens, hooks

@@ -92,6 +92,22 @@ def test_a_standby_looks_again_with_each_session_timeout_and_no_oftener() -> Non
     played(play)
 
 
+def test_the_bid_is_on_its_way_before_anybody_else_hears_that_the_leader_has_gone() -> None:
+    async def play(scene: Scene) -> None:
+        a, b = await led_once(scene, "a", "b")
+        first = await a.win()
+        standing = b.stand_by()
+        await asyncio.sleep(1.0)
+        session, bids = await b.do(b.sessions.live()), list[int]()
+        session.exists(PATH, lambda event, path: bids.append(sum("create E " in each for each in b.asked)))
+        await asyncio.sleep(1.0)
+        await a.release(first)
+        await standing
+        assert bids == [1]
+
+    played(play)
+
+
 def test_an_event_that_never_came_costs_a_session_timeout() -> None:
     async def play(scene: Scene) -> None:
         a, b = await led_once(scene, "a", "b")

@@ -40,10 +40,13 @@ class Term:
         self.checks = [requests.check("/e.aioha", 6)]
         self.session = session
         self.told = list[Any]()
+        self.looks = 0
         self._until = asyncio.get_running_loop().time() + usable
 
     @property
     def usable(self) -> float:
+        self.looks += 1
+        assert self.looks < 100, "it is asked again and again, without a pause"
         return self._until - asyncio.get_running_loop().time()
 
     def refuted(self, error: ResponseError) -> None:
@@ -265,6 +268,12 @@ def _request(operation: Operation) -> Any:
     if operation.kind == "create":
         return requests.create(operation.path, operation.data)
     return requests.set_data(operation.path, operation.data)
+
+
+async def test_the_largest_operation_is_the_one_with_most_bytes_of_path_and_data() -> None:
+    first, second = Operation("create", "/" + "p" * 99, b"x" * 600_000), Operation("create", "/" + "q" * 199, b"x" * 599_950)
+    with pytest.raises(ValueError, match="the largest, create /q+, has 599950 bytes of data"):
+        await commit(Term(script()), first, second)
 
 
 async def test_what_is_larger_than_servers_take_is_not_sent() -> None:

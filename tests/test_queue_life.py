@@ -71,6 +71,9 @@ def test_three_turns_of_a_latch() -> None:
         third = await waiting[1]
         assert facts(third)["predecessor"] == ("b", second.token, True)
         await c.release(third)
+        for each in (a, b, c):
+            assert each.sessions.current is not None
+            assert len(each.sessions.current._watches) == 0
         closed = record(3, "c", third.token, ended=True)
         assert scene.nodes() == {"": ("", 0, ""), ".aioha": (closed, 6, ""), ".aioha/ended": (str(third.token), 3, "")}
 
@@ -118,6 +121,10 @@ def test_what_terms_say(layout: str) -> None:
             "checks": [f"check {short(second.node)}"],
         }
         assert second.predecessor.data == b"at work"
+        await asyncio.sleep(1.0)
+        more = f',"owed_token":{first.token},"owed_grace":2.1,'
+        more += f'"unfenced":[{{"token":{first.token},"identity":"a","data":"at work"}}]'
+        assert scene.nodes()[".aioha"] == (record(2, "b", second.token, more=more), 2, "")
 
     played(play)
 

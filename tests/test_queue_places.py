@@ -9,6 +9,7 @@ from test_queue_trouble import in_line, member
 
 from aioha import SessionFailed
 from aioha.testing.simulated.codes import Op
+from aioha.testing.simulated.watching import WatchTables
 from aioha.wire import requests
 from aioha.wire.errors import NoAuth
 
@@ -159,6 +160,38 @@ def test_after_a_loss_everything_is_looked_at_again(what: str) -> None:
         second = await waiting
         assert scene.now - begun == pytest.approx(2 * ONE_WAY)
         assert facts(second)["predecessor"] == ("a", first.token, True)
+
+    played(play)
+
+
+@pytest.mark.parametrize("operation", [Op.CHILDREN, Op.EXISTS, Op.GET])
+def test_a_first_look_whose_reply_was_lost_costs_no_turn(operation: int) -> None:
+    async def play(scene: Scene) -> None:
+        (first,) = await in_line(scene, "a")
+        b = await scene.candidate("b", "latch")
+        scene.lose_reply("b", operation, b"latch" if operation != Op.CHILDREN else b"")
+        waiting = b.stand_by()
+        await asyncio.sleep(2.0)
+        if operation == Op.CHILDREN:  # asked before it joins, too
+            scene.lose_reply("b", operation)
+            await asyncio.sleep(T)
+        begun = scene.now
+        await scene.candidates["a"].release(first)
+        assert (await waiting).leader.identity == "b"
+        assert scene.now - begun == pytest.approx(2 * ONE_WAY)
+
+    played(play)
+
+
+def test_a_place_that_is_gone_unheard_of_is_noticed_with_the_next_heartbeat() -> None:
+    async def play(scene: Scene) -> None:
+        await in_line(scene, "a", "b")
+        for server in scene.ensemble.servers:
+            assert server.front is not None
+            server.front.watches = WatchTables()
+        scene.operator.delete(member(scene, 1))
+        await asyncio.sleep(T / 8 + 1.0)
+        assert scene.data(member(scene, 1).removeprefix(PATH)) == b"b"
 
     played(play)
 

@@ -39,17 +39,51 @@ def member(scene: Scene, index: int) -> str:
 # ---------------------------------------------------------------------- the record
 
 
-def test_a_record_whose_reply_was_lost_is_written_once() -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_record_whose_reply_was_lost_is_written_once(seed: int) -> None:
     async def play(scene: Scene) -> None:
         a = await scene.candidate("a", "latch")
         scene.lose_reply("a", Op.MULTI, b'"number":1')
         grant = await a.win()
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
         assert scene.nodes()[".aioha"][1] == 1
         assert sum("set E.aioha " in each for each in a.asked) == 2
         await a.release(grant)
         assert scene.nodes()[".aioha"][1] == 2
         assert scene.data(".aioha/ended") == b"%d" % grant.token
+
+    played(play, seed=seed)
+
+
+def test_a_record_that_was_deleted_between_two_terms_is_made_anew() -> None:
+    async def play(scene: Scene) -> None:
+        (first,) = await in_line(scene, "a")
+        a = scene.candidates["a"]
+        await a.release(first)
+        scene.operator.delete(f"{RECORD}/ended", RECORD)
+        second = await a.win()
+        assert (second.number, second.predecessor, second.settle) == (1, None, 0.0)
+        await asyncio.sleep(0.5)
+        assert '"number":1' in scene.nodes()[".aioha"][0]
+
+    played(play)
+
+
+def test_a_term_that_was_ended_by_hand_writes_no_clean_end() -> None:
+    async def play(scene: Scene) -> None:
+        (first,) = await in_line(scene, "a")
+        a, before = scene.candidates["a"], scene.nodes()
+        scene.operator.delete(first.node)
+        await asyncio.sleep(0.5)
+        assert first.ended == "the leader's node was deleted by someone else"
+        await a.release(first)
+        assert a.asked == [
+            "exists E/latch-0000000000 watch",
+            "delete E/latch-0000000000",
+            "check /",
+            "exists E/latch-0000000000",
+        ]
+        assert scene.nodes() == {path: each for path, each in before.items() if not path.startswith("/latch")}
 
     played(play)
 
@@ -163,7 +197,9 @@ def test_where_a_hook_needs_the_record_a_term_that_may_not_be_accounted_for_is_s
         scene.operator.set_acl(RECORD, READ_ONLY)
         await scene.candidates["a"].release(first)
         second = await waiting
+        _ = scene.candidates["b"].asked
         await scene.candidates["b"].release(second)
+        assert scene.candidates["b"].asked == ["delete E/latch-0000000001"]
         assert len(scene.nodes()) == 3
 
     played(play)
