@@ -57,12 +57,16 @@ def in_words(request: Any) -> str:
 def _operation(operation: Any) -> str:
     if not isinstance(operation, Create):
         text = f"{_VERSIONED[operation.op]} {operation.path}"
-        text += f" {(operation.data or b'').decode()!r}" if operation.op == Op.SET else ""
+        text += f" {_data(operation)}" if operation.op == Op.SET else ""
         return text if operation.version == -1 else f"{text} at {operation.version}"
-    text = f"create {operation.path} {(operation.data or b'').decode()!r}"
+    text = f"create {operation.path} {_data(operation)}"
     text += " ephemeral" if operation.flags & Flag.EPHEMERAL else ""
     text += " sequential" if operation.flags & Flag.SEQUENCE else ""
     return text if tuple(operation.acl) == OPEN else f"{text} for {_who(operation.acl)}"
+
+
+def _data(operation: Any) -> str:
+    return "null" if operation.data is None else repr(operation.data.decode())
 
 
 def _who(acl: Any) -> str:

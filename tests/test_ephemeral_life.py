@@ -8,6 +8,7 @@ from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from grants import Guardian
 from scripted import READABLE
 
+from aioha.elections.protocol import Operation
 from aioha.guardian import facts as guarded
 
 LOOK = ["exists E watch", "get E.aioha", "get E.aioha/ended"]
@@ -151,8 +152,9 @@ def test_every_node_has_the_acl_that_was_asked_for(layout: str) -> None:
         await asyncio.sleep(0.5)
         assert {each[3] for each in scene.nodes(acl=True).values()} == {"15"}
         assert len(scene.nodes()) == (1 if layout == "mooon" else 4)
-        async with asyncio.timeout(5):
-            assert await grant.commit([], lambda: None) is True
+        if layout != "mooon":
+            assert await grant.commit([Operation("create", f"{PATH}.data")], lambda: None) is True
+            assert scene.nodes(acl=True)[".data"] == ("", 0, "", "15")
 
     played(play)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from grants import OLD, Guardian, granted
-from scripted import DONE, READABLE, SILENCE, failing, node, script, timed
+from scripted import DONE, READABLE, SILENCE, failing, got, node, script, timed
 
 from aioha import Unavailable
 from aioha.elections.protocol import Leader, Operation
@@ -66,7 +66,9 @@ async def test_a_term_hands_on_what_its_transactions_need() -> None:
     session.assert_asked("check /e.aioha at 6 + check /e/n at 1 + create /a '' for world:anyone=1")
     with pytest.raises(KeyError):
         await grant.commit([Operation("create", "/a")], lambda: {}[1])
-    assert grant.client() is not None
+    reading = asyncio.ensure_future(granted(session := script(got(b"data"))).client().get_data("/a"))
+    assert await reading == b"data"
+    session.assert_asked("get /a")
 
 
 async def test_what_a_hook_has_done_is_written_down() -> None:

@@ -41,9 +41,11 @@ async def test_the_mark_is_made_anew_with_the_acl_where_it_was_deleted() -> None
 
 
 async def test_a_mark_that_others_have_made_anew_meanwhile_is_set() -> None:
-    session = script(*OURS, failing(2, NoNode()), *OURS, failing(2, NodeExists()), *OURS, DONE, *GONE)
+    session = script(
+        *(*OURS, failing(2, NoNode()), *OURS, failing(2, NodeExists())), *(*OURS, failing(2, NoNode()), *OURS, DONE), *GONE
+    )
     await leave(session, E, record=True, ended=b"9")
-    marks = [" + set /e.aioha/ended '9'", " + create /e.aioha/ended '9'", " + set /e.aioha/ended '9'"]
+    marks = [" + set /e.aioha/ended '9'", " + create /e.aioha/ended '9'"] * 2
     session.assert_asked(*(each for mark in marks for each in (*LOOK, LEAVE + mark)), *LOOK)
 
 

@@ -8,6 +8,7 @@ import pytest
 from bareelections import ONE_WAY, PATH, Scene, T, facts, played
 from test_ephemeral_trouble import READ_ONLY, hook, warnings
 
+from aioha import SessionFailed
 from aioha.testing.simulated.codes import Op
 from aioha.wire.errors import NoAuth
 
@@ -115,9 +116,37 @@ def test_a_record_that_was_deleted_meanwhile_is_made_anew() -> None:
         scene.operator.delete(f"{RECORD}/ended", RECORD)
         second = await waiting
         await asyncio.sleep(1.0)
+        assert sum("set E.aioha " in each for each in b.asked) == 2
         assert '"number":2' in scene.nodes()[".aioha"][0]
         await b.release(second)
         assert scene.data(".aioha/ended") == b"%d" % second.token
+
+    played(play)
+
+
+def test_a_token_whose_lift_may_not_be_written_is_not_led_with() -> None:
+    async def play(scene: Scene) -> None:
+        (first,) = await in_line(scene, "a")
+        await scene.candidates["a"].release(first)
+        scene.operator.set_acl(RECORD, READ_ONLY)
+        b = await scene.candidate("b", "latch", token_floor=1 << 40)
+        with pytest.raises(SessionFailed, match=rf"^{PATH}: token \d+ would not exceed {1 << 40} "):
+            await b.win()
+        assert len(scene.nodes()) == 3
+
+    played(play)
+
+
+def test_who_is_still_to_be_fenced_is_handed_on_by_those_who_fence_nobody() -> None:
+    async def play(scene: Scene) -> None:
+        first, waiting = await in_line(scene, "a", "b")
+        scene.candidates["a"].crash()
+        second = await waiting
+        third = (await scene.candidate("c", "latch")).stand_by()
+        await asyncio.sleep(2.0)
+        await scene.candidates["b"].release(second)
+        assert facts(await third)["predecessor"] == ("b", second.token, True)
+        assert facts(await third)["unfenced"] == [first.token]
 
     played(play)
 
