@@ -37,6 +37,7 @@ class Scene:
         self.ensemble = ensemble
         self.operator = Operator(ensemble)
         self.said = dict[str, list[str]]()
+        self.proofs = dict[str, list[float]]()  # when each candidate's heartbeats were to prove its lease
         self.candidates = dict[str, Bare]()
 
     @property
@@ -146,6 +147,8 @@ def played(play: Callable[[Scene], Awaitable[None]], *, servers: int = 1, seed: 
 
         def noting(self: Connection, request: Any, *args: Any, **named: Any) -> Any:
             words = short(in_words(request))
+            if words.startswith("check E"):
+                scene.proofs.setdefault(ACTOR.get(), []).append(scene.now)
             if not _is_heartbeat(words):
                 scene.said.setdefault(ACTOR.get(), []).append(words)
             return send(self, request, *args, **named)

@@ -7,7 +7,7 @@ from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from test_ephemeral_trouble import KEEP_CHILDREN, READ_ONLY, warnings
 from test_queue_trouble import in_line, member
 
-from aioha import SessionFailed
+from aioha import LayoutMismatch, SessionFailed
 from aioha.testing.simulated.codes import Op
 from aioha.testing.simulated.watching import WatchTables
 from aioha.wire import requests
@@ -102,46 +102,18 @@ def test_whose_node_is_deleted_by_hand_joins_at_the_end() -> None:
     played(play)
 
 
-def test_who_has_gone_out_of_the_middle_makes_nobody_next_who_is_not() -> None:
+def test_members_of_another_dialect_that_have_come_meanwhile_are_refused() -> None:
     async def play(scene: Scene) -> None:
-        first, *waiting = await in_line(scene, "a", "b", "c", "d", "e")
-        for each in waiting[:3]:
-            each.cancel()
-            await asyncio.sleep(0.4)
-        assert not waiting[3].done()
+        (first,) = await in_line(scene, "a")
+        b = await scene.candidate("b", "latch")
         await scene.candidates["a"].release(first)
-        assert (await waiting[3]).leader.identity == "e"
-
-    played(play)
-
-
-@pytest.mark.parametrize("changed", [0, 1])
-def test_a_member_that_is_only_written_to_has_not_gone(changed: int) -> None:
-    async def play(scene: Scene) -> None:
-        first, second, third = await in_line(scene, "a", "b", "c")
-        scene.operator.set(member(scene, changed), b"by hand")
-        await asyncio.sleep(1.0)
-        assert not second.done()
-        assert not third.done()
-        await scene.candidates["a"].release(first)
-        begun = scene.now
-        assert (await second).leader.identity == "b"
-        assert scene.now - begun < ROUND_TRIP
-
-    played(play)
-
-
-def test_who_becomes_the_next_in_line_has_its_lease_proved_at_once() -> None:
-    async def play(scene: Scene) -> None:
-        _, second, _ = await in_line(scene, "a", "b", "c")
-        c = scene.candidates["c"]
-        await asyncio.sleep(2 * T)
-        assert c.sessions.current is not None
-        lease = c.sessions.current.lease
-        assert lease.deadline < scene.now  # it pings only
-        second.cancel()
-        await asyncio.sleep(5 * ROUND_TRIP)
-        assert lease.deadline > scene.now + T / 2
+        scene.operator.create(f"{PATH}/n_0000000001", b"")
+        with pytest.raises(LayoutMismatch) as refused:
+            await b.win()
+        assert str(refused.value) == (
+            f"{PATH} is the root of an election of ZooKeeper's LeaderElectionSupport (it holds n_0000000001), and "
+            "layout=latch is another's: choose layout=zk-recipes, or another path"
+        )
 
     played(play)
 
@@ -155,27 +127,6 @@ def test_who_stands_by_no_longer_watches_nothing() -> None:
         waiting.cancel()
         await asyncio.wait({waiting})
         assert len(session._watches) == 0
-
-    played(play)
-
-
-@pytest.mark.parametrize("gone", [1, 2])
-def test_whoever_leaves_the_line_changes_no_more_than_that(gone: int) -> None:
-    async def play(scene: Scene) -> None:
-        first, *waiting = await in_line(scene, "a", "b", "c", "d")
-        waiting[gone - 1].cancel()
-        await asyncio.sleep(1.0)
-        _ = scene.candidates["d"].asked
-        await scene.candidates["a"].release(first)
-        nearest, last = [each for number, each in enumerate(waiting, 1) if number != gone]
-        grant = await nearest
-        await asyncio.sleep(0.5)
-        assert not last.done()
-        begun = scene.now
-        await scene.candidates[grant.leader.identity].release(grant)
-        assert (await last).leader.identity == "d"
-        assert scene.now - begun == pytest.approx(2 * ONE_WAY)
-        assert facts(last.result())["predecessor"] == (grant.leader.identity, grant.token, True)
 
     played(play)
 
