@@ -1,4 +1,4 @@
-"""Who is next in a queue, in virtual time: who leaves the line, who only seems to, and when the next one proves its lease."""
+"""Who is next in a queue, in virtual time: who leaves, who only seems to, and when the next one proves its lease."""
 
 import asyncio
 
