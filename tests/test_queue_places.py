@@ -118,7 +118,7 @@ def test_members_of_another_dialect_that_have_come_meanwhile_are_refused() -> No
     played(play)
 
 
-def test_who_stands_by_no_longer_watches_nothing() -> None:
+def test_who_stands_by_no_longer_watches_and_proves_nothing() -> None:
     async def play(scene: Scene) -> None:
         _, waiting = await in_line(scene, "a", "b")
         session = scene.candidates["b"].sessions.current
@@ -127,6 +127,9 @@ def test_who_stands_by_no_longer_watches_nothing() -> None:
         waiting.cancel()
         await asyncio.wait({waiting})
         assert len(session._watches) == 0
+        scene.proofs["b"].clear()
+        await asyncio.sleep(T / 2)
+        assert scene.proofs["b"] == []
 
     played(play)
 
