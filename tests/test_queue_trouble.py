@@ -182,6 +182,20 @@ def test_an_unreadable_record_is_kept_aside_and_its_term_waited_for(caplog: pyte
     assert "cannot be read (not JSON: b'rubbish')" in caplog.text
 
 
+def test_whose_term_an_unreadable_record_hides_may_be_anybodys_before_us() -> None:
+    async def play(scene: Scene) -> None:
+        (first,) = await in_line(scene, "a")
+        await scene.candidates["a"].release(first)
+        scene.operator.set(RECORD, b"rubbish")
+        b = await scene.candidate("b", "latch")
+        second = await b.win()
+        assert facts(second)["predecessor"] == ("", second.czxid - 1, False)
+        assert facts(second)["unfenced"] == [second.czxid - 1]
+        assert (second.token, second.settle, second.number) == (second.czxid, T / 4, 2)
+
+    played(play)
+
+
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_record_that_may_not_be_written_is_done_without(crash: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def play(scene: Scene) -> None:
