@@ -135,6 +135,7 @@ def test_without_a_record(layout: str, options: dict[str, Any], why: str, data: 
         await asyncio.sleep(1.0)
         assert b.asked == look
         await a.release(first)
+        assert a.asked == ["check /", "exists E", "delete E at 2", "check /", "exists E"]  # nothing beside the election
         second = await standing
         assert b.asked == [takeover.replace("'a", "'b"), *look]
         assert facts(second)["predecessor"] is None

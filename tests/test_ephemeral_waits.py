@@ -179,6 +179,21 @@ def test_a_standby_whose_session_has_expired_goes_on_with_another() -> None:
     played(play)
 
 
+def test_who_loses_a_race_looks_once_and_waits() -> None:
+    async def play(scene: Scene) -> None:
+        a, b, c = await led_once(scene, "a", "b", "c")
+        first = await a.win()
+        races = [each.stand_by() for each in (b, c)]
+        await asyncio.sleep(1.0)
+        await a.release(first)
+        await asyncio.wait(races, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(1.0)
+        loser = b if races[1].done() else c
+        assert [each for each in loser.asked if "create E " not in each] == [*LOOK, LOOK[2], *LOOK]
+
+    played(play)
+
+
 def test_a_look_whose_connection_is_lost_is_repeated_within_a_twentieth_of_a_second_after_it_is_back() -> None:
     async def play(scene: Scene) -> None:
         a, b = await led_once(scene, "a", "b")

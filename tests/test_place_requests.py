@@ -83,13 +83,15 @@ async def test_a_refusal_goes_out_and_leaves_nothing_uncertain(error: ResponseEr
 
 @pytest.mark.parametrize("error", [ConnectionLoss(), SessionMoved()])
 async def test_after_a_lost_reply_the_node_is_looked_for_behind_a_committed_write(error: Exception) -> None:
-    session = script(error, COMMITTED, listed("other-1", "m0000000005"))
+    session = script(error, COMMITTED, listed("other-1", "m0000000005"), DONE)
     mine = place(session, "latch", "m")
     with pytest.raises(type(error)):
         await mine.join()
     await mine.join()
-    session.assert_asked("create /q/e/m 'me' ephemeral sequential", "check /", "children /q/e")
     assert mine.name == "m0000000005"
+    await mine.leave()
+    join = "create /q/e/m 'me' ephemeral sequential"
+    session.assert_asked(join, "check /", "children /q/e", "delete /q/e/m0000000005")
 
 
 @pytest.mark.parametrize("found", [listed("other-1"), listed(), NoNode()])

@@ -125,6 +125,9 @@ def test_what_terms_say(layout: str) -> None:
         more = f',"owed_token":{first.token},"owed_grace":2.1,'
         more += f'"unfenced":[{{"token":{first.token},"identity":"a","data":"at work"}}]'
         assert scene.nodes()[".aioha"] == (record(2, "b", second.token, more=more), 2, "")
+        await asyncio.create_task(second.fenced(second.unfenced[0]))
+        assert scene.data(".aioha/ended") == b"%d" % first.token
+        assert facts(second)["mark"] == b"%d" % second.token
 
     played(play)
 
