@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from bareelections import PATH, ROUND_TRIP, Scene, T, played
+from scripted import READABLE
 
 from aioha.testing.simulated.codes import Op
 from aioha.testing.simulated.watching import WatchTables
@@ -251,6 +252,19 @@ def test_a_term_that_is_over_leaves_what_is_anothers() -> None:
         assert {path for path, each in scene.nodes().items() if each[2] == "b"} == {"", ".aioha/seat"}
         leader = await a.do(a.election.leader())
         assert (leader.identity, leader.token) == ("b", second.token)
+
+    played(play)
+
+
+def test_the_mark_of_a_term_that_is_over_is_made_anew_with_its_acl() -> None:
+    async def play(scene: Scene) -> None:
+        everything_but_admin: Any = [type(READABLE[0])(perms=15, id=READABLE[0].id)]
+        a = await scene.candidate("a", acl=everything_but_admin)
+        first = await a.win()
+        scene.operator.delete(PATH, f"{PATH}.aioha/ended")
+        await asyncio.sleep(0.5)
+        await a.release(first)
+        assert scene.nodes(acl=True)[".aioha/ended"] == (str(first.token), 0, "", "15")
 
     played(play)
 

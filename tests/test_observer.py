@@ -53,7 +53,7 @@ async def test_where_no_record_is_wanted_none_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("data", "identity", "shown"),
-    [(b"a\0\0", "a", b"a"), (b"\xff", "\ufffd", b"\xff"), (None, "", b""), (b"\0a", "\0a", b"\0a")],
+    [(b"aX\0\0", "aX", b"aX"), (b"\xff", "\ufffd", b"\xff"), (None, "", b""), (b"\0a", "\0a", b"\0a")],
 )
 async def test_a_leader_that_has_written_no_record_says_who_it_is(data: bytes | None, identity: str, shown: bytes) -> None:
     for record in (NoAuth(), NoNode(), got(RECORD, 2, mzxid=99)):

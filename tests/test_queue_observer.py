@@ -62,6 +62,7 @@ async def test_an_unreadable_record_says_nothing(caplog: pytest.LogCaptureFixtur
     ("reply", "leader"),
     [
         (got(None, 200, since=1.5), Leader("", b"", 205, 1.5)),
+        (got(b"aX\0", 200, since=1.5), Leader("aX", b"aX\0", 205, 1.5)),
         (got(b"\xff\0", 200, since=1.5), Leader("\ufffd", b"\xff\0", 205, 1.5)),
         (got(None, 100, since=1.5), Leader("first", b"", 105, 1.5)),
     ],
