@@ -229,15 +229,15 @@ class Turn:
         return known if known is not None else await self._read(session)
 
     async def _read(self, session: ZooKeeperSession) -> tuple[LedgerView, Ended] | None:
-        """All that is written of the terms before; None: there was nothing to read, and is now."""
+        """All that is written of the terms before; None: nothing may be, look again."""
         try:
             view = await Ledger(session, self._ground.names).read()
         except NoAuth as error:
             self._ground.do_without_record(error)
             return None
-        if view is None:
+        if view is None:  # deleted by hand: what we know of who was before us is not to be lost with it
             await self._ground.prepare(session)
-            return None
+            return (LedgerView(Record(), 0, 0, Ended()), Ended()) if self._ground.keeps_record else None
         if view.unreadable is not None:
             await self._ground.keep_aside(session, view.unreadable)
         else:
