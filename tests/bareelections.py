@@ -106,8 +106,14 @@ class Bare:
     def stand_by(self, **options: Any) -> "asyncio.Task[Any]":
         return self.start(self.election.win(**options))
 
+    def begin_release(self, grant: Any) -> "asyncio.Future[None]":
+        """What can be sent of it at once, is."""
+        with self.scene.simulation.on(self.name):
+            return asyncio.ensure_future(grant.release())
+
     async def release(self, grant: Any) -> None:
-        await self.do(grant.release())
+        async with asyncio.timeout(100.0):
+            await self.begin_release(grant)
 
     @property
     def asked(self) -> list[str]:

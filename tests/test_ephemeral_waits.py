@@ -231,7 +231,7 @@ def test_who_campaigns_again_first_waits_until_its_last_term_is_off_the_path(lay
     async def play(scene: Scene) -> None:
         a = await scene.candidate("a", layout)
         first = await a.win()
-        releasing = a.start(first.release())
+        releasing = a.begin_release(first)
         await asyncio.sleep(0)
         second = await a.win()
         assert releasing.done()

@@ -81,12 +81,13 @@ async def test_a_term_that_is_over_looks_at_nothing() -> None:
     session.assert_asked()
     assert heard == ["the record was deleted by someone else"] * 2
     released, _ = listening(session := script(), is_watched=False)
-    release = released.release()
-    release.send(None)  # its first step, in this same tick
+    releasing = released.release()
+    assert released.released == [released]  # type: ignore[attr-defined] # in this same tick
     await turns()
     released.node_event()
     session.assert_asked()
-    release.close()
+    assert not releasing.done()
+    releasing.cancel()
 
 
 async def test_a_session_that_is_over_has_nothing_to_look_at() -> None:

@@ -1,9 +1,9 @@
 """Leaving a path: exactly what is sent, whatever is answered, and that nothing of another's is touched."""
 
 import pytest
-from scripted import DONE, READABLE, failing, node, script, timed
+from scripted import DONE, READABLE, failing, got, node, script, timed
 
-from aioha.elections.zookeeper.leaving import leave, release
+from aioha.elections.zookeeper.leaving import leave, released, send_release
 from aioha.elections.zookeeper.ledger import Names
 from aioha.session import SessionState
 from aioha.wire import requests
@@ -20,24 +20,48 @@ CHECKS = [requests.check("/e.aioha", 4)]
 
 async def test_a_term_that_stands_is_released_in_one_round_trip() -> None:
     session = script(DONE)
-    await release(session, E, checks=CHECKS, ended=b"9", acl=None)
-    session.assert_asked(RELEASE)
+    sent = send_release(session, E, checks=CHECKS, ended=b"9", closing=[])
+    session.assert_asked(RELEASE)  # in the tick in which it is called
+    assert await released(sent) is True
     assert session.waited == 0
 
 
+async def test_what_its_layout_does_at_a_clean_end_is_done_right_behind_the_checks() -> None:
+    session = script(DONE)
+    closing = [requests.delete("/h/ActiveBreadCrumb")]
+    send_release(session, Names("/h", is_folder=True), checks=CHECKS, ended=b"9 5", closing=closing)
+    session.assert_asked(
+        "check /e.aioha at 4 + delete /h/ActiveBreadCrumb + delete /h/ActiveStandbyElectorLock at 1 + "
+        "delete /h.aioha/seat + set /h.aioha/ended '9 5'"
+    )
+
+
 @pytest.mark.parametrize("answer", [failing(0, BadVersion()), failing(1, NoNode()), ConnectionLoss(), SessionExpired()])
-async def test_what_was_not_released_at_once_is_looked_at_first(answer: object) -> None:
-    session = script(answer, *OURS, DONE, *GONE)
-    await release(session, E, checks=CHECKS, ended=b"9", acl=None)
-    session.assert_asked(RELEASE, *LOOK, f"{LEAVE} + set /e.aioha/ended '9'", *LOOK)
+async def test_what_was_not_released_at_once_is_to_be_looked_at(answer: object) -> None:
+    assert await released(send_release(script(answer), E, checks=CHECKS, ended=b"9", closing=[])) is False
+
+
+@pytest.mark.parametrize("state", [SessionState.SUSPENDED, SessionState.EXPIRED])
+async def test_where_no_server_is_attached_nothing_is_released(state: SessionState) -> None:
+    session = script()
+    session.state = state
+    sent = send_release(session, E, checks=CHECKS, ended=b"9", closing=[])
+    assert sent is None
+    assert await released(sent) is False
+
+
+async def test_what_is_ours_is_looked_at_behind_a_committed_write_until_it_is_gone() -> None:
+    session = script(*OURS, DONE, *GONE)
+    await leave(session, E, record=True, ended=b"9")
+    session.assert_asked(*LOOK, f"{LEAVE} + set /e.aioha/ended '9'", *LOOK)
     assert session.waited == 2
 
 
 async def test_the_mark_is_made_anew_with_the_acl_where_it_was_deleted() -> None:
-    session = script(failing(3, NoNode()), *OURS, failing(2, NoNode()), *OURS, DONE, *GONE)
-    await release(session, E, checks=CHECKS, ended=b"9", acl=READABLE)
+    session = script(*OURS, failing(2, NoNode()), *OURS, DONE, *GONE)
+    await leave(session, E, record=True, ended=b"9", acl=READABLE)
     marks = [" + set /e.aioha/ended '9'", " + create /e.aioha/ended '9' for world:anyone=1"]
-    session.assert_asked(RELEASE, *LOOK, LEAVE + marks[0], *LOOK, LEAVE + marks[1], *LOOK)
+    session.assert_asked(*LOOK, LEAVE + marks[0], *LOOK, LEAVE + marks[1], *LOOK)
 
 
 async def test_a_mark_that_others_have_made_anew_meanwhile_is_set() -> None:
@@ -86,6 +110,36 @@ async def test_where_no_record_is_kept_there_is_no_seat() -> None:
     session = script(COMMITTED, node(owner=7, version=2), DONE, COMMITTED, node(owner=8))
     await leave(session, E, record=False)
     session.assert_asked("check /", "exists /e", "delete /e at 2", "check /", "exists /e")
+
+
+FOLDER = Names("/h", is_folder=True)
+LOOK_INTO = [
+    "check /",
+    "exists /h/ActiveStandbyElectorLock",
+    "exists /h.aioha/seat",
+    "get /h/ActiveBreadCrumb",
+]
+
+
+async def test_a_breadcrumb_of_ours_goes_with_what_is_ours() -> None:
+    there = [COMMITTED, node(owner=7, version=1), node(owner=7), got(b"me", version=3)]
+    session = script(*there, DONE, COMMITTED, NoNode(), NoNode(), NoNode())
+    await leave(session, FOLDER, record=True, ended=b"9", breadcrumb=b"me")
+    gone = "delete /h/ActiveStandbyElectorLock at 1 + delete /h.aioha/seat at 0 + delete /h/ActiveBreadCrumb at 3"
+    session.assert_asked(*LOOK_INTO, f"{gone} + set /h.aioha/ended '9'", *LOOK_INTO)
+
+
+@pytest.mark.parametrize(
+    ("owner", "says"), [(7, b"you"), (8, b"me")], ids=["of another", "of ours, whose node is another's"]
+)
+async def test_no_other_breadcrumb_is_touched(owner: int, says: bytes) -> None:
+    look = [LOOK_INTO[0], LOOK_INTO[1], LOOK_INTO[3]]
+    session = script(
+        *(COMMITTED, node(owner=owner, version=2), got(says)),
+        *([DONE, COMMITTED, NoNode(), got(says)] if owner == 7 else []),
+    )
+    await leave(session, FOLDER, record=False, breadcrumb=b"me")
+    session.assert_asked(*look, *(["delete /h/ActiveStandbyElectorLock at 2", *look] if owner == 7 else []))
 
 
 def test_lost_connections_are_waited_out_for_less_than_a_twentieth_of_a_second() -> None:

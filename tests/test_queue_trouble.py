@@ -93,7 +93,7 @@ def test_a_record_that_others_have_written_to_is_written_over_them() -> None:
     async def play(scene: Scene) -> None:
         first, waiting = await in_line(scene, "a", "b")
         a, b = scene.candidates["a"], scene.candidates["b"]
-        releasing = a.start(first.release())
+        releasing = a.begin_release(first)
         await asyncio.sleep(ONE_WAY * 2.5)  # b leads, and its record is under way
         scene.operator.set(RECORD, scene.data(".aioha"))
         second = await waiting
@@ -111,7 +111,7 @@ def test_a_record_that_was_deleted_meanwhile_is_made_anew() -> None:
     async def play(scene: Scene) -> None:
         first, waiting = await in_line(scene, "a", "b")
         a, b = scene.candidates["a"], scene.candidates["b"]
-        a.start(first.release())
+        a.begin_release(first)
         await asyncio.sleep(ONE_WAY * 2.5)
         scene.operator.delete(f"{RECORD}/ended", RECORD)
         second = await waiting

@@ -6,13 +6,15 @@ import pytest
 from scripted import DONE, failing, got, script
 
 from aioha import Predecessor
+from aioha.elections.zookeeper.dialects import LINE
 from aioha.elections.zookeeper.ledger import LedgerView, Names, View
+from aioha.elections.zookeeper.place import Place
 from aioha.elections.zookeeper.takeover import Takeover
 from aioha.ended import Ended
 from aioha.record import Record
 from aioha.session import SessionState
 from aioha.wire import requests
-from aioha.wire.errors import NodeExists, NoNode, SessionExpired
+from aioha.wire.errors import BadVersion, NoAuth, NodeExists, NoNode, ResponseError, SessionExpired
 
 BID = [requests.create("/e", b"me", ephemeral=True), requests.set_data("/e", b"me", 0)]
 WORDS, QUESTION = "create /e 'me' ephemeral + set /e 'me' at 0", "get /e.aioha/ended"
@@ -21,7 +23,13 @@ LAST = LedgerView(Record(number=1, stop_grace=2.0), 6, 100, Ended())
 
 
 def takeover(session: Any, ledger: LedgerView | None) -> Takeover:
-    return Takeover(session, Names("/e"), View(None, ledger), Record(number=2), BID, 3.5)
+    return Takeover(session, Names("/e"), View(None, ledger), Record(number=2), BID, in_line(session, None), 3.5)
+
+
+def in_line(session: Any, name: str | None = "0000000005") -> Place:
+    place = Place(session, "/e.aioha/line", LINE, b"me", None)
+    place.name = name
+    return place
 
 
 async def test_the_question_travels_in_front_of_the_bid_and_the_reply_proves_the_lease() -> None:
@@ -95,3 +103,65 @@ async def test_who_has_not_said_its_last_word_is_asked_once_more(record: Record,
     await bid.outcome()
     assert (await bid.ended()).token == int(first if again is None else again)
     session.assert_asked(QUESTION, WORDS, *([] if again is None else [QUESTION]))
+
+
+# ---------------------------------------------------------------------- our place in line
+
+
+async def test_our_place_in_line_is_left_in_the_same_transaction() -> None:
+    session = script(DONE)
+    mine = in_line(session)
+    bid = Takeover(session, Names("/e"), View(None, None), None, BID, mine, 3.5)
+    mine.name = None  # what was packed stays as it is
+    bid.send()
+    session.assert_asked(f"{WORDS} + delete /e.aioha/line/0000000005")
+
+
+async def test_a_place_that_must_stay_stays() -> None:
+    session = script(DONE)
+    mine = in_line(session)
+    mine.must_stay = True
+    Takeover(session, Names("/e"), View(None, None), None, BID, mine, 3.5).send()
+    session.assert_asked(WORDS)
+
+
+def test_who_has_taken_over_is_not_in_line_any_more() -> None:
+    mine = in_line(script())
+    bid = Takeover(mine.session, Names("/e"), View(None, None), None, BID, mine, 3.5)
+    bid.leave_line()
+    assert mine.name is None
+
+
+def test_a_place_that_we_have_joined_since_is_not_left_with_it() -> None:
+    mine = in_line(session := script())
+    bid = Takeover(session, Names("/e"), View(None, None), None, BID, mine, 3.5)
+    mine.name = "0000000006"
+    bid.leave_line()
+    assert (mine.name, session.forgotten) == ("0000000006", [])
+    mine = in_line(session, None)
+    Takeover(session, Names("/e"), View(None, None), None, BID, mine, 3.5).leave_line()
+    assert session.forgotten == []
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "lost"),
+    [(2, NoNode(), True), (1, NoNode(), False), (3, NoNode(), False), (2, NoAuth(), False), (2, BadVersion(), False)],
+)
+def test_a_place_that_was_deleted_by_hand_is_told_by_where_the_bid_failed(
+    index: int, error: ResponseError, lost: bool
+) -> None:
+    mine = in_line(script())
+    bid = Takeover(mine.session, Names("/e"), View(None, None), None, BID, mine, 3.5)
+    assert bid.has_lost_place(index, error) is lost
+    assert mine.name == (None if lost else "0000000005")
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "stays"),
+    [(2, NoAuth(), True), (1, NoAuth(), False), (3, NoAuth(), False), (2, NoNode(), False), (2, BadVersion(), False)],
+)
+def test_a_place_that_may_not_be_left_is_told_by_where_the_bid_failed(index: int, error: ResponseError, stays: bool) -> None:
+    mine = in_line(script())
+    bid = Takeover(mine.session, Names("/e"), View(None, None), None, BID, mine, 3.5)
+    assert bid.must_keep_place(index, error) is stays
+    assert (mine.must_stay, mine.name) == (stays, "0000000005")
