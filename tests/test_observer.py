@@ -1,86 +1,15 @@
-"""Seeing who leads an `ephemeral` election: exactly what is asked, what is made of it, and how long it may take."""
+"""Looking on at an election: how long it may take, what is said where it cannot be known, and when a change is told."""
 
 import asyncio
 from typing import Any
 
 import pytest
-from scripted import DONE, SILENCE, Sessions, got, listed, node, script, timed
+from observing import LED, WATCHING, observer, seen
+from scripted import DONE, SILENCE, node, script, timed
 
-from aioha import LayoutMismatch, SessionFailed, Unavailable
+from aioha import SessionFailed, Unavailable
 from aioha.elections.protocol import Leader
-from aioha.elections.zookeeper.ledger import Names
-from aioha.elections.zookeeper.observer import Observer
-from aioha.record import Record
-from aioha.settings import Settings
 from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, ResponseError
-
-RECORD = Record(number=3, identity="last", token_base=5).encode()
-SYNC, LOOK = "sync /e", ["exists /e watch", "get /e", "get /e.aioha", "get /e.aioha/ended"]
-LED = Leader("last", b"data", 105, 12.5)
-THERE, DATA = node(100, owner=8), got(b"data", 100, owner=8, since=12.5)
-
-
-def seen(czxid: int = 100, written: int = 100, data: bytes | None = b"data", record: Any = None) -> list[Any]:
-    """Replies to one look."""
-    taken = got(RECORD, 2, mzxid=written) if record is None else record
-    return [node(czxid, owner=8), got(data, czxid, owner=8, since=12.5), taken, NoNode()]
-
-
-def observer(*sessions: Any, **options: Any) -> Observer:
-    return Observer(Names("/e"), Settings(identity="me", **options), Sessions(*sessions))  # type: ignore[arg-type]
-
-
-async def test_who_leads_is_asked_in_one_round_trip_behind_a_sync() -> None:
-    session = script(DONE, *seen())
-    looks = observer(session)
-    assert await looks.leader() == LED
-    session.assert_asked(SYNC, *LOOK)
-    session = script(DONE, *seen())
-    assert await observer(session).candidates() == [LED]
-
-
-async def test_nobody_leads() -> None:
-    for answers in ([NoNode(), NoNode()], [THERE, NoNode()]):
-        assert await observer(script(DONE, *answers, got(b""), NoNode())).leader() is None
-    assert await observer(script(DONE, NoNode(), NoNode(), NoNode(), NoNode())).candidates() == []
-
-
-async def test_where_no_record_is_wanted_none_is_read() -> None:
-    session = script(DONE, THERE, DATA)
-    assert await observer(session, record=False).leader() == Leader("data", b"data", 100, 12.5)
-    session.assert_asked(SYNC, *LOOK[:2])
-
-
-@pytest.mark.parametrize(
-    ("data", "identity", "shown"),
-    [(b"aX\0\0", "aX", b"aX"), (b"\xff", "\ufffd", b"\xff"), (None, "", b""), (b"\0a", "\0a", b"\0a")],
-)
-async def test_a_leader_that_has_written_no_record_says_who_it_is(data: bytes | None, identity: str, shown: bytes) -> None:
-    for record in (NoAuth(), NoNode(), got(RECORD, 2, mzxid=99)):
-        found = await observer(script(DONE, *seen(data=data, record=record))).leader()
-        assert found == Leader(identity, shown, 100, 12.5)
-
-
-async def test_the_recorded_one_may_show_no_data() -> None:
-    assert await observer(script(DONE, *seen(data=None))).leader() == Leader("last", b"", 105, 12.5)
-
-
-async def test_a_takeover_between_the_two_replies_is_looked_at_again_three_times_at_most() -> None:
-    session = script(DONE, *seen(100, 110), *seen(110, 110))
-    found = await observer(session).leader()
-    assert found is not None
-    assert found.token == 115
-    session.assert_asked(SYNC, *LOOK, *LOOK)
-    session = script(DONE, *seen(100, 110), *seen(100, 110), *seen(100, 110))
-    assert await observer(session).leader() == Leader("data", b"data", 100, 12.5)
-    session.assert_asked(SYNC, *LOOK, *LOOK, *LOOK)
-
-
-async def test_a_node_that_no_session_owns_is_refused() -> None:
-    session = script(DONE, node(), DATA, NoNode(), NoNode(), listed("n_1"))
-    with pytest.raises(LayoutMismatch, match=r"^/e is the root of a ZooKeeper's LeaderElectionSupport election"):
-        await observer(session).leader()
-
 
 # ---------------------------------------------------------------------- where it cannot be known
 
@@ -142,7 +71,7 @@ async def test_a_refusal_says_what_to_do(error: ResponseError, text: str) -> Non
 async def test_the_present_leader_is_told_at_once_the_first_time() -> None:
     session = script(*seen())
     assert await observer(session).leader_after(LED, first=True) == LED
-    session.assert_asked(*LOOK)
+    session.assert_asked(*WATCHING)
     assert await observer(script(NoNode(), NoNode(), NoNode(), NoNode())).leader_after(None, first=True) is None
     assert await observer(script(*seen())).leader_after(None, first=False) == LED
     assert await observer(script(NoNode(), NoNode(), NoNode(), NoNode())).leader_after(LED, first=False) is None
@@ -160,7 +89,7 @@ def test_the_next_leader_is_told_when_the_watch_fires_or_after_a_session_timeout
         found = await observer(session).leader_after(Leader("another's name", b"", 105, 0.0), first=False)
         assert found is not None
         assert found.token == 115
-        session.assert_asked(*LOOK, *LOOK)
+        session.assert_asked(*WATCHING, *WATCHING)
         assert len(session.forgotten) == 2
 
     assert timed(lambda: play(True)) == 1.0
