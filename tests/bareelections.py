@@ -36,7 +36,7 @@ class Scene:
         self.simulation = simulation
         self.ensemble = ensemble
         self.operator = Operator(ensemble)
-        self.said = dict[str, list[str]]()
+        self.said = dict[str, list[tuple[float, str]]]()
         self.proofs = dict[str, list[float]]()  # when each candidate's heartbeats were to prove its lease
         self.candidates = dict[str, Bare]()
 
@@ -118,8 +118,12 @@ class Bare:
     @property
     def asked(self) -> list[str]:
         """All requests since this was last looked at, but for heartbeats."""
+        return [words for _, words in self.asked_since(0.0)]
+
+    def asked_since(self, moment: float) -> list[tuple[float, str]]:
+        """The same, and how many seconds after it they were sent."""
         said, self.scene.said[self.name] = self.scene.said[self.name], []
-        return said
+        return [(round(when - moment, 6), words) for when, words in said]
 
     def crash(self) -> None:
         self.scene.simulation.network.crash(self.name)
@@ -156,7 +160,7 @@ def played(play: Callable[[Scene], Awaitable[None]], *, servers: int = 1, seed: 
             if words.startswith("check E"):
                 scene.proofs.setdefault(ACTOR.get(), []).append(scene.now)
             if not _is_heartbeat(words):
-                scene.said.setdefault(ACTOR.get(), []).append(words)
+                scene.said.setdefault(ACTOR.get(), []).append((scene.now, words))
             return send(self, request, *args, **named)
 
         with mock.patch.object(Connection, "send", noting):

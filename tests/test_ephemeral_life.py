@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from grants import Guardian
+from lines import GLIMPSE, LIST, LISTED, LOOK, join, place_in_line
 from scripted import READABLE
 
 from aioha.elections.protocol import Operation
 from aioha.guardian import facts as guarded
 
-LOOK = ["exists E watch", "get E.aioha", "get E.aioha/ended"]
 MAKE = ["create /service ''", "create /service ''", "create E.aioha ''", "create E.aioha/ended ''"]
+MAKE_LINE = ["create /service ''", "create E.aioha ''", "create E.aioha/line ''"]
 FIRST = '{"number":1,"identity":"a","data":"a","stop_grace":1.1}'
 SECOND = (
     '{"number":2,"identity":"b","data":"b","stop_grace":1.1,"owed_token":7,"owed_grace":1.1,'
@@ -20,10 +21,11 @@ SECOND = (
 )
 
 
-def bid(who: str, record: str, version: int) -> list[str]:
-    """The takeover, behind the question about the terms before."""
-    takeover = f"create E '{who}' ephemeral + set E '{who}' at 0 + create E.aioha/seat '{who}' ephemeral"
-    return ["get E.aioha/ended", f"{takeover} + set E.aioha '{record}' at {version}"]
+def bid(who: str, record: str, version: int, place: int | None = None) -> list[str]:
+    """The takeover, behind the question about the terms before. `place`: in line, to be left."""
+    takeover = f"create E '{who}' ephemeral + set E '{who}' at 0 + create E.aioha/seat '{version + 1} {record}' ephemeral"
+    takeover += f" + set E.aioha '{record}' at {version}"
+    return ["get E.aioha/ended", takeover if place is None else f"{takeover} + delete {place_in_line(place)}"]
 
 
 def test_two_turns() -> None:
@@ -31,13 +33,15 @@ def test_two_turns() -> None:
         a, b = await scene.candidate("a"), await scene.candidate("b")
         begun = scene.now
         first = await a.win()
-        assert scene.now - begun == pytest.approx(5 * ROUND_TRIP)
-        assert a.asked == [*LOOK, *MAKE, *LOOK, *bid("a", FIRST, 0), "exists E watch"]
-        ended = {".aioha/ended": ("", 0, "")}
-        assert scene.nodes() == {"": ("a", 1, "a"), ".aioha": (FIRST, 1, ""), **ended, ".aioha/seat": ("a", 0, "a")}
+        assert scene.now - begun == pytest.approx(6 * ROUND_TRIP)
+        assert a.asked == [*GLIMPSE, *MAKE, *GLIMPSE, LIST, *bid("a", FIRST, 0), "exists E watch"]
+        ended, seat = {".aioha/ended": ("", 0, "")}, {".aioha/seat": (f"1 {FIRST}", 0, "a")}
+        assert scene.nodes() == {"": ("a", 1, "a"), ".aioha": (FIRST, 1, ""), **ended, **seat}
         standing = b.stand_by()
         await asyncio.sleep(1.0)
-        assert b.asked == LOOK
+        assert b.asked == [*GLIMPSE, join("b"), *MAKE_LINE, join("b"), *LISTED[0], *LOOK]
+        in_line = {".aioha/line": ("", 0, ""), ".aioha/line/0000000000": ('{"identity": "b", "data": "b"}', 0, "b")}
+        assert scene.nodes() == {"": ("a", 1, "a"), ".aioha": (FIRST, 1, ""), **ended, **in_line, **seat}
         begun = scene.now
         await a.release(first)
         assert scene.now - begun == pytest.approx(ROUND_TRIP)
@@ -45,11 +49,11 @@ def test_two_turns() -> None:
         second = await standing
         # One way for the release, one for the event, and the takeover's round trip.
         assert scene.now - begun == pytest.approx(2 * ONE_WAY + ROUND_TRIP)
-        assert b.asked == [*bid("b", SECOND, 1), "exists E watch"]
-        ended = {".aioha/ended": ("7", 1, "")}
-        assert scene.nodes() == {"": ("b", 1, "b"), ".aioha": (SECOND, 2, ""), **ended, ".aioha/seat": ("b", 0, "b")}
+        assert b.asked == [*bid("b", SECOND, 1, place=0), "exists E watch"]
+        ended, line, seat = {".aioha/ended": ("7", 1, "")}, {".aioha/line": ("", 0, "")}, {".aioha/seat": (f"2 {SECOND}", 0, "b")}
+        assert scene.nodes() == {"": ("b", 1, "b"), ".aioha": (SECOND, 2, ""), **ended, **line, **seat}
         await b.release(second)
-        assert scene.nodes() == {".aioha": (SECOND, 2, ""), ".aioha/ended": (str(second.token), 2, "")}
+        assert scene.nodes() == {".aioha": (SECOND, 2, ""), ".aioha/ended": (str(second.token), 2, ""), **line}
 
     played(play)
 
