@@ -51,7 +51,7 @@ def test_what_has_become_of_a_cancelled_bid_is_asked_until_it_is_known(seed: int
         a, b = await scene.candidate("a"), await scene.candidate("b")
         await a.release(await a.win())
         standing = b.stand_by()
-        await asyncio.sleep(ROUND_TRIP * 1.75)
+        await asyncio.sleep(ROUND_TRIP * 2.75)
         scene.lose_reply("b", Op.MULTI)
         cancelled = scene.now
         standing.cancel()
@@ -69,7 +69,7 @@ def test_a_campaign_that_is_cancelled_under_its_bid_leaves_nothing_within_a_sess
         first = await a.win()
         await a.release(first)
         standing = b.stand_by()
-        await asyncio.sleep(ROUND_TRIP * 1.75)  # it has looked, and its bid is under way
+        await asyncio.sleep(ROUND_TRIP * 2.75)  # it has looked, and its bid is under way
         if outage:
             scene.simulation.network.cut("b", "zk1")
         cancelled = scene.now
@@ -93,7 +93,7 @@ def test_a_bid_that_cannot_be_withdrawn_is_said(caplog: pytest.LogCaptureFixture
         a, b = await scene.candidate("a"), await scene.candidate("b")
         await a.release(await a.win())
         standing = b.stand_by()
-        await asyncio.sleep(ROUND_TRIP * 1.75)
+        await asyncio.sleep(ROUND_TRIP * 2.75)
         standing.cancel()
         await asyncio.sleep(0)
         scene.operator.set_acl("/service", KEEP_CHILDREN)
