@@ -151,11 +151,14 @@ def test_who_is_still_to_be_fenced_is_handed_on_by_those_who_fence_nobody() -> N
     played(play)
 
 
-def test_a_record_deleted_by_hand_says_nothing_of_a_clean_end() -> None:
+@pytest.mark.parametrize("later", [0.0, 0.02, 0.06, 0.12, 0.18, 0.22, 0.28, 0.34, 1.0])
+def test_a_record_deleted_by_hand_says_nothing_of_a_clean_end(later: float) -> None:
+    """However far the next one has come in learning that it is gone, and making it anew."""
+
     async def play(scene: Scene) -> None:
         first, waiting = await in_line(scene, "a", "b", stop_grace=1.5)
         scene.operator.delete(f"{RECORD}/ended", RECORD)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(later)
         scene.operator.delete(member(scene, 0))
         second = await waiting
         assert (second.settle, second.number) == (T / 4, 1)
