@@ -34,7 +34,11 @@ def test_what_it_knows_of_the_election() -> None:
     names = stands.names
     assert (names.path, names.record) == ("/service/e", "/service/e.aioha")
     assert (names.seat, names.ended) == ("/service/e.aioha/seat", "/service/e.aioha/ended")
-    assert names.unreadable == "/service/e.aioha/unreadable"
+    assert (names.unreadable, names.line) == ("/service/e.aioha/unreadable", "/service/e.aioha/line")
+    assert (names.is_folder, names.leader) == (False, "/service/e")
+    names = ground(layout="hadoop").names
+    assert (names.is_folder, names.leader) == (True, "/service/e/ActiveStandbyElectorLock")
+    assert (names.breadcrumb, names.record) == ("/service/e/ActiveBreadCrumb", "/service/e.aioha")
 
 
 @pytest.mark.parametrize(
@@ -42,9 +46,9 @@ def test_what_it_knows_of_the_election() -> None:
 )
 def test_a_record_is_kept_unless_it_is_not_wanted_or_not_understood(options: dict[str, Any], keeps: bool) -> None:
     stands = ground(**options)
-    assert stands.keeps_record is keeps
+    assert (stands.keeps_record, stands.keeps_line, stands.is_refused_record) == (keeps, keeps, False)
     stands.begin()
-    assert stands.keeps_record is keeps
+    assert (stands.keeps_record, stands.keeps_line, stands.is_refused_record) == (keeps, keeps, False)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,12 @@ async def test_parents_that_may_not_be_made_are_said_at_once() -> None:
     session.assert_asked(PARENT, "exists /service")
 
 
+async def test_the_folder_of_a_leaders_node_is_made_like_its_parents() -> None:
+    session = script(object(), object(), *MADE)
+    await ground(layout="hadoop").prepare(session)
+    session.assert_asked(PARENT, "create /service/e ''", *RECORD)
+
+
 # ---------------------------------------------------------------------- where it is not let
 
 
@@ -99,14 +109,37 @@ async def test_a_record_that_is_refused_is_done_without_until_the_next_campaign_
 ) -> None:
     stands = ground()
     await stands.prepare(script(object(), NodeExists(), NoAuth(), NoNode(), NoNode()))
-    assert stands.keeps_record is False
+    assert (stands.keeps_record, stands.keeps_line, stands.is_refused_record) == (False, False, True)
     await stands.prepare(session := script(object()))
     session.assert_asked(PARENT)
     stands.begin()
-    assert stands.keeps_record is True
+    assert (stands.keeps_record, stands.keeps_line, stands.is_refused_record) == (True, True, False)
     stands.do_without_record(BadVersion())
     assert stands.keeps_record is False
     assert caplog.record_tuples == [("aioha", logging.WARNING, WITHOUT.format(NoAuth()))]
+
+
+def test_a_line_that_is_refused_is_done_without_until_the_next_campaign_and_that_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stands = ground()
+    stands.do_without_line(NoAuth())
+    assert (stands.keeps_line, stands.keeps_record, stands.is_refused_record) == (False, True, False)
+    stands.begin()
+    assert stands.keeps_line is True
+    stands.do_without_line(BadVersion())
+    assert stands.keeps_line is False
+    text = (
+        f"/service/e: no permission to stand in line at /service/e.aioha/line ({NoAuth()}): a plain race in this campaign, "
+        "in which every standby looks at the leader"
+    )
+    assert caplog.record_tuples == [("aioha", logging.WARNING, text)]
+
+
+def test_where_a_breadcrumb_tells_a_hook_does_without_the_record() -> None:
+    stands = ground(layout="hadoop", fence=hook)
+    stands.do_without_record(NoAuth())
+    assert stands.keeps_record is False
 
 
 def test_where_a_hook_needs_it_the_record_is_not_done_without() -> None:
