@@ -27,7 +27,7 @@ STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 
 class Race:
-    """One wait. `yield_until`: in a plain race, until when whoever has resigned lets the others go first."""
+    """One wait. `yield_until`: until when whoever has resigned lets the others go first, should it be in front of them."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Race:
 
     @property
     def _yields(self) -> bool:
-        return self._line is None and self._yield_until is not None
+        return self._yield_until is not None
 
     async def _round(self) -> SessionGrant | None:
         """Bid on what is vacant, or look, and wait until something happens."""
