@@ -124,6 +124,8 @@ class Race:
             self._yield_until = None  # another leads, or has led meanwhile: we have let the others go first
         if view.node is None and not view.seat_taken and not self._yields:
             return
+        if view.node is None and self._yields and self._line is not None:
+            await self._line.step_aside()  # whoever is on its way would have come into line behind us
         self._stand_ready()
         if view.node is not None and not attention.fired and not self._is_second:
             self._bidder.prepare(attention, view, self._place_in_line.place)
