@@ -1,16 +1,40 @@
-"""Places in a queue on a scripted session: one that is to join, and one that stands in line."""
+"""Places in a queue, and in the line of an `ephemeral` election, on a scripted session; what is asked there, in words."""
 
+import asyncio
 from typing import Any
 
-from scripted import failing
+from scripted import failing, listed, node
 
+from aioha.elections.zookeeper.attention import Attention
 from aioha.elections.zookeeper.dialects import DIALECTS
+from aioha.elections.zookeeper.ground import Ground
+from aioha.elections.zookeeper.line import Line
 from aioha.elections.zookeeper.place import Place
+from aioha.settings import Settings
 from aioha.wire.errors import BadVersion
 
-__all__ = ["COMMITTED", "Joined", "place", "standing"]
+__all__ = [
+    "COMMITTED",
+    "JOIN",
+    "LIST",
+    "OTHER",
+    "ROOT",
+    "Joined",
+    "joined",
+    "line",
+    "line_of",
+    "name",
+    "ours",
+    "place",
+    "standing",
+    "watch",
+]
 
 COMMITTED = failing(0, BadVersion())
+ROOT = "/e.aioha/line"
+JOIN = f"""create {ROOT}/ '{{"identity": "me", "data": "me"}}' ephemeral sequential"""
+LIST = f"children {ROOT}"
+OTHER = node(owner=8)
 
 
 class Joined:
@@ -32,3 +56,36 @@ def standing(session: Any, layout: str = "latch", *, czxid: int | None = 50) -> 
     made = place(session, layout, "m")
     made.name, made.czxid = "m5", czxid
     return made
+
+
+# ---------------------------------------------------------------------- in line
+
+
+def name(number: int) -> str:
+    return f"{number:010d}"
+
+
+def line(session: Any, number: int | None = None, **options: Any) -> Line:
+    """`number`: of the place that we have."""
+    given: dict[str, Any] = {"identity": "me", "clock": asyncio.get_running_loop().time, **options}
+    settings = Settings(**given)
+    made = Line(Attention(session), Ground("/e", settings), settings)
+    made.place.name = None if number is None else name(number)
+    return made
+
+
+def joined(number: int) -> Joined:
+    return Joined(f"{ROOT}/{name(number)}")
+
+
+def ours(number: int) -> list[str]:
+    return [f"exists {ROOT}/{name(number)}", LIST]
+
+
+def watch(number: int) -> str:
+    return f"get {ROOT}/{name(number)} watch"
+
+
+def line_of(*numbers: int) -> list[Any]:
+    """Replies to a listing."""
+    return [node(owner=7), listed(*map(name, numbers))]

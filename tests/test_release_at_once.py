@@ -10,6 +10,7 @@ from aioha import Predecessor
 
 GONE = "delete E/latch-0000000000"
 CRUMB, LOCK, SEAT = "delete E/ActiveBreadCrumb", "delete E/ActiveStandbyElectorLock", "delete E.aioha/seat"
+MARK = "set E.aioha/ended '{token}'"
 NOT_YET: list[str] = []
 
 
@@ -20,14 +21,10 @@ async def hook(_: Predecessor) -> None:
 @pytest.mark.parametrize(
     ("layout", "options", "at_once"),
     [
-        ("ephemeral", {}, ["check E.aioha at 1 + delete E at 1 + delete E.aioha/seat + set E.aioha/ended '{token}'"]),
+        ("ephemeral", {}, [f"check E.aioha at 1 + delete E at 1 + {SEAT} + {MARK}"]),
         ("ephemeral", {"record": False}, NOT_YET),  # the node may be another's
         ("mooon", {}, NOT_YET),
-        (
-            "hadoop",
-            {"fence": hook},
-            [f"check E.aioha at 1 + {CRUMB} + {LOCK} at 1 + {SEAT} + set E.aioha/ended '{{token}}'"],
-        ),
+        ("hadoop", {"fence": hook}, [f"check E.aioha at 1 + {CRUMB} + {LOCK} at 1 + {SEAT} + {MARK}"]),
         ("latch", {"record": False}, [GONE]),
         ("zk-recipes", {}, NOT_YET),  # its name may be another's
     ],
