@@ -7,7 +7,7 @@ from bareelections import PATH, Bare, Scene
 from aioha.testing.simulated import acl
 from aioha.testing.simulated.codes import Perm
 
-__all__ = ["FOLLOW", "GLIMPSE", "LIST", "LISTED", "LOOK", "forbid_the_line", "join", "led_once", "place_in_line"]
+__all__ = ["CLOSED", "FOLLOW", "GLIMPSE", "LIST", "LISTED", "LOOK", "forbid_the_line", "join", "led_once", "place_in_line"]
 
 GLIMPSE = ["exists E", "get E.aioha", "get E.aioha/ended"]  # at the election, from afar
 LOOK = ["exists E watch", *GLIMPSE[1:]]  # of those who wait for the leader's node to go
@@ -22,6 +22,7 @@ def join(who: str, data: str | None = None) -> str:
     return f"""create E.aioha/line/ '{{"identity": "{who}", "data": "{data or who}"}}' ephemeral sequential"""
 
 
+CLOSED = (acl.Entry(Perm.READ | Perm.ADMIN, "world", "anyone"),)  # until that is taken back
 LISTED = [[f"exists {place_in_line(number)}", LIST] for number in range(6)]  # the line, by who has this place
 FOLLOW = [f"get {place_in_line(number)} watch" for number in range(6)]  # the one before, who has this place
 
@@ -39,4 +40,4 @@ async def led_once(scene: Scene, *names: str, **options: Any) -> list[Bare]:
 
 def forbid_the_line(scene: Scene) -> None:
     """To stand in it: it will be a plain race."""
-    scene.operator.set_acl(f"{PATH}.aioha/line", (acl.Entry(Perm.READ, "world", "anyone"),))
+    scene.operator.set_acl(f"{PATH}.aioha/line", CLOSED)

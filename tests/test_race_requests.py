@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 from bareelections import ONE_WAY, PATH, ROUND_TRIP, Bare, Scene, T, facts, played
-from lines import FOLLOW, GLIMPSE, LIST, LISTED, LOOK, forbid_the_line, join, led_once, place_in_line
-from test_ephemeral_trouble import READ_ONLY, warnings
+from lines import CLOSED, FOLLOW, GLIMPSE, LIST, LISTED, LOOK, forbid_the_line, join, led_once, place_in_line
+from test_ephemeral_trouble import warnings
 
 from aioha.testing.simulated import acl
 from aioha.wire.errors import NoAuth
 
 SEAT, MARK = "get E.aioha/seat watch", "get E.aioha/ended"
 LINE = f"{PATH}.aioha/line"
-ANYBODY = (acl.Entry(31, "world", "anyone"),)
 
 
 async def in_line(scene: Scene, *names: str, settled: bool = True) -> tuple[Any, list[Bare], list["asyncio.Task[Any]"]]:
@@ -169,11 +168,13 @@ def test_who_may_not_leave_its_place_leads_all_the_same(caplog: pytest.LogCaptur
         assert led.number == 3
         assert ".aioha/line/0000000000" in scene.nodes()
         # Should it stand in line again, the place that is left over does not hold it up.
-        scene.operator.set_acl(LINE, ANYBODY)
+        scene.operator.set_acl(LINE, acl.OPEN)
         await b.release(led)
         _ = b.asked
         assert (await b.win()).number == 4
-        assert LIST in b.asked
+        asked = [each for each in b.asked if not each.startswith("create E ")]
+        assert asked[:7] == [*GLIMPSE, LIST, join("b"), FOLLOW[0], f"delete {place_in_line(0)}"]
+        assert not any(path.startswith(".aioha/line/") for path in scene.nodes())
 
     played(play)
     text = f"{PATH}: no permission to stand in line at {LINE} ({NoAuth()}): a plain race in this campaign, in which every "
@@ -197,11 +198,11 @@ def test_a_record_that_is_allowed_again_is_kept_again(caplog: pytest.LogCaptureF
     async def play(scene: Scene) -> None:
         a, b, c = await scene.candidate("a", record=False), await scene.candidate("b"), await scene.candidate("c")
         first = await a.win()
-        scene.operator.set_acl("/service", READ_ONLY)
+        scene.operator.set_acl("/service", CLOSED)
         _, second = b.asked, b.stand_by()
         await asyncio.sleep(1.0)
         assert b.asked[-4:] == ["exists E.aioha/ended", *LOOK]  # is there one by now?
-        scene.operator.set_acl("/service", ANYBODY)
+        scene.operator.set_acl("/service", acl.OPEN)
         scene.simulation.network.freeze("b")
         await a.release(first)
         assert (await c.win()).number == 1
