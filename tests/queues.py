@@ -43,10 +43,10 @@ class Queue:
     async def join(self, name: str, **options: Any) -> None:
         """On a host of its own; returns when it is in line."""
         with self.simulation.on(name):
-            self.tasks[name] = asyncio.create_task(self._lead(name, options))
+            self.tasks[name] = asyncio.create_task(self.lead(name, **options))
         await asyncio.sleep(0.5)
 
-    async def _lead(self, name: str, options: dict[str, Any]) -> None:
+    async def lead(self, name: str, **options: Any) -> None:
         async with self.elector(name, **options) as self.electors[name]:
             await self.electors[name].lead(lambda term: self._work(name, term))
 

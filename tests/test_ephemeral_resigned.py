@@ -29,15 +29,18 @@ def test_who_has_resigned_joins_at_the_end_and_lets_those_before_it_go_first() -
     played(play)
 
 
-def test_who_has_resigned_and_finds_nobody_in_line_leads_again() -> None:
+def test_who_has_resigned_and_comes_into_line_first_steps_aside_for_a_second() -> None:
     async def play(scene: Scene) -> None:
         (a,) = await led_once(scene, "a")
         begun = scene.now
         grant = await a.win(yielding=True)
-        assert scene.now - begun == pytest.approx(0.05 + 4 * ROUND_TRIP)
-        asked = a.asked_since(begun)[:7]
-        assert [words for _, words in asked] == [join("a"), *LISTED[0], *LOOK, "get E.aioha/ended"]
-        assert [when for when, _ in asked] == pytest.approx([0.05, 0.15, 0.15, 0.25, 0.25, 0.25, 0.35])
+        assert scene.now - begun == pytest.approx(1.0 + ROUND_TRIP)
+        asked = a.asked_since(begun)[:11]
+        place = "E.aioha/line/0000000000"
+        left = ["check /", f"exists {place}", f"delete {place}"]
+        assert [words for _, words in asked] == [join("a"), *LISTED[0], *LOOK, *left, "get E.aioha/ended", asked[-1][1]]
+        times = [0.05, 0.15, 0.15, 0.25, 0.25, 0.25, 0.35, 0.45, 0.55, 1.0, 1.0]
+        assert [when for when, _ in asked] == pytest.approx(times)
         assert grant.number == 2
 
     played(play)

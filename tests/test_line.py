@@ -264,3 +264,29 @@ def test_with_nobody_leading_those_in_line_are_shown_all_the_same() -> None:
         assert isinstance(standbys[0], Leader)
 
     played("ephemeral", play)
+
+
+def test_who_has_resigned_and_comes_into_line_first_lets_the_others_go_first() -> None:
+    async def play(queue: Queue) -> None:
+        await queue.join("a")
+        await queue.until(1)
+        for server in queue.ensemble.servers:
+            for pair in (("b", server.name), (server.name, "b")):
+                queue.simulation.network.link(*pair).weather = Weather(latency=0.02)
+        with queue.simulation.on("b"):
+            queue.tasks["b"] = asyncio.create_task(queue.lead("b"))
+        await queue.electors["a"].resign()  # while the other is still on its way
+        assert (await queue.until(2))[0] == "b"
+
+    played("ephemeral", play)
+
+
+def test_who_has_resigned_and_is_alone_leads_again() -> None:
+    async def play(queue: Queue) -> None:
+        await queue.join("a")
+        await queue.until(1)
+        await queue.electors["a"].resign()
+        await queue.until(2)
+        assert queue.began[1] - queue.ended[0] < 1.2
+
+    played("ephemeral", play)

@@ -11,6 +11,7 @@ import pytest
 from candidates import Candidate, History, now
 from commands import aioha
 from operator_client import operator
+from waiting import until
 
 from aioha.elections.zookeeper.dialects import DIALECTS
 from aioha.testing import Ensemble
@@ -50,7 +51,7 @@ async def test_turns_resigned_and_killed(ensemble: Ensemble, path: str, layout: 
                 await history.next("UP", "c", after=at)
         history.assert_one_at_a_time()
         with operator(ensemble.connect_string) as client:
-            assert len(client.get_children(path)) == 3
+            await asyncio.to_thread(until, lambda: len(client.get_children(path)) == 3)  # who resigned last is on its way
 
 
 @pytest.mark.parametrize("layout", ["latch", "kazoo"])

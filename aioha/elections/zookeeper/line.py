@@ -115,6 +115,13 @@ class Line:
                 await self._has_gone.wait()
         return self.has_moved_up
 
+    async def step_aside(self) -> None:
+        """Leave the line: whoever is behind us goes first."""
+        self.doubt()
+        if self.place.may_be_there:
+            await self.place.leave_quietly()
+            self.place.renew()
+
     async def _wait(self) -> bool:
         """Until the one before us has gone, or the line was listed again in its time. False: look at everything again."""
         share = LIST_SOON if self.ahead is None else LIST_AGAIN * self.ahead

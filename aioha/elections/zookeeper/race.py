@@ -27,7 +27,7 @@ STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 
 class Race:
-    """One wait. `yield_until`: in a plain race, until when whoever has resigned lets the others go first."""
+    """One wait. `yield_until`: until when whoever has resigned lets the others go first, should it be in front of them."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Race:
 
     @property
     def _yields(self) -> bool:
-        return self._line is None and self._yield_until is not None
+        return self._yield_until is not None
 
     async def _round(self) -> SessionGrant | None:
         """Bid on what is vacant, or look, and wait until something happens."""
@@ -124,6 +124,8 @@ class Race:
             self._yield_until = None  # another leads, or has led meanwhile: we have let the others go first
         if view.node is None and not view.seat_taken and not self._yields:
             return
+        if view.node is None and self._yields and self._line is not None:
+            await self._line.step_aside()  # whoever is on its way would have come into line behind us
         self._stand_ready()
         if view.node is not None and not attention.fired and not self._is_second:
             self._bidder.prepare(attention, view, self._place_in_line.place)
