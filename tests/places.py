@@ -27,6 +27,7 @@ __all__ = [
     "ours",
     "place",
     "standing",
+    "turns",
     "watch",
 ]
 
@@ -89,3 +90,9 @@ def watch(number: int) -> str:
 def line_of(*numbers: int) -> list[Any]:
     """Replies to a listing."""
     return [node(owner=7), listed(*map(name, numbers))]
+
+
+async def turns() -> None:
+    """As many of the loop as anything here takes before it has to wait."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -50,11 +50,8 @@ def test_two_turns() -> None:
         # One way for the release, one for the event, and the takeover's round trip.
         assert scene.now - begun == pytest.approx(2 * ONE_WAY + ROUND_TRIP)
         assert b.asked == [*bid("b", SECOND, 1, place=0), "exists E watch"]
-        ended, line, seat = (
-            {".aioha/ended": ("7", 1, "")},
-            {".aioha/line": ("", 0, "")},
-            {".aioha/seat": (f"2 {SECOND}", 0, "b")},
-        )
+        ended, line = {".aioha/ended": ("7", 1, "")}, {".aioha/line": ("", 0, "")}
+        seat = {".aioha/seat": (f"2 {SECOND}", 0, "b")}
         assert scene.nodes() == {"": ("b", 1, "b"), ".aioha": (SECOND, 2, ""), **ended, **line, **seat}
         await b.release(second)
         assert scene.nodes() == {".aioha": (SECOND, 2, ""), ".aioha/ended": (str(second.token), 2, ""), **line}

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from bareelections import PATH, ROUND_TRIP, Scene, T, facts, played
+from lines import LISTED, LOOK, forbid_the_line, led_once, place_in_line
 from test_ephemeral_trouble import KEEP_CHILDREN, warnings
 
 from aioha.testing.simulated import acl
@@ -102,3 +104,96 @@ def test_a_bid_that_cannot_be_withdrawn_is_said(caplog: pytest.LogCaptureFixture
 
     played(play)
     assert warnings(caplog, logging.ERROR) == [f"{PATH}: a bid of ours could not be withdrawn: {NoAuth()}"]
+
+
+# ---------------------------------------------------------------------- in line
+
+
+async def next_in_line(scene: Scene) -> tuple[Any, "asyncio.Task[Any]"]:
+    """a leads, and b is the next."""
+    a, b = await led_once(scene, "a", "b")
+    grant, standing = await a.win(), b.stand_by()
+    await asyncio.sleep(1.0)
+    _ = b.asked
+    return grant, standing
+
+
+def test_a_bid_from_the_line_whose_reply_was_lost_has_won_once_and_left_it() -> None:
+    async def play(scene: Scene) -> None:
+        first, standing = await next_in_line(scene)
+        scene.lose_reply("b", Op.MULTI, b"\0\0\0\1b")
+        scene.candidates["a"].begin_release(first)
+        second = await standing
+        asked = [each for each in scene.candidates["b"].asked if not each.startswith("create E ")]
+        assert asked == ["get E.aioha/ended", "check /", *LOOK, LOOK[0]]
+        assert (second.number, second.token) == (3, scene.czxid())
+        assert facts(second)["predecessor"] == ("a", first.token, True)
+        assert set(scene.nodes()) == {"", ".aioha", ".aioha/ended", ".aioha/line", ".aioha/seat"}
+
+    played(play)
+
+
+def test_a_bid_from_the_line_that_was_lost_itself_is_sent_again_from_there() -> None:
+    async def play(scene: Scene) -> None:
+        first, standing = await next_in_line(scene)
+        for server in scene.ensemble.servers:
+            scene.simulation.network.drop_request("b", server.name, Op.MULTI, b"\0\0\0\1b")
+        scene.candidates["a"].begin_release(first)
+        assert (await standing).number == 3
+        asked = [each for each in scene.candidates["b"].asked if not each.startswith("create E ")]
+        mark = "get E.aioha/ended"
+        assert asked == [mark, "check /", *LOOK, *LISTED[0], *LOOK, mark, LOOK[0]]
+
+    played(play)
+
+
+@pytest.mark.parametrize("bids", [False, True])
+def test_who_stands_by_no_longer_leaves_the_line(bids: bool) -> None:
+    async def play(scene: Scene) -> None:
+        first, standing = await next_in_line(scene)
+        a, b = scene.candidates["a"], scene.candidates["b"]
+        if bids:
+            a.begin_release(first)
+            await asyncio.sleep(ROUND_TRIP * 1.25)  # its bid is under way
+        standing.cancel()
+        cancelled = scene.now
+        await asyncio.wait({standing})
+        assert standing.cancelled()
+        place = place_in_line(0)
+        if not bids:
+            assert b.asked == ["check /", f"exists {place}", f"delete {place}"]
+            assert scene.now - cancelled == pytest.approx(3 * ROUND_TRIP)
+            return
+        assert set(scene.nodes()) == {".aioha", ".aioha/ended", ".aioha/line"}
+        third = await a.win()
+        assert facts(third)["predecessor"][0::2] == ("b", True)
+        assert (third.settle, third.number) == (0.0, 4)
+
+    played(play)
+
+
+def test_who_cannot_leave_the_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async def play(scene: Scene) -> None:
+        _, standing = await next_in_line(scene)
+        forbid_the_line(scene)
+        standing.cancel()
+        await asyncio.wait({standing})
+
+    played(play)
+    assert warnings(caplog) == [f"a place in line could not be left: 0000000000: {NoAuth()}"]
+
+
+def test_who_is_cancelled_while_no_server_is_attached_leaves_the_line_when_one_is() -> None:
+    async def play(scene: Scene) -> None:
+        _, standing = await next_in_line(scene)
+        scene.simulation.network.cut("b", "zk1")
+        standing.cancel()
+        cancelled = scene.now
+        await asyncio.wait({standing}, timeout=T / 2)
+        scene.simulation.network.heal("b", "zk1")
+        await asyncio.wait({standing})
+        assert scene.now - cancelled < T
+        await asyncio.sleep(1.0)
+        assert not any(path.startswith(".aioha/line/") for path in scene.nodes())
+
+    played(play)

@@ -46,6 +46,46 @@ def test_who_has_resigned_and_comes_into_line_first_steps_aside_for_a_second() -
     played(play)
 
 
+def test_whoever_comes_in_that_second_leads_and_is_followed() -> None:
+    async def play(scene: Scene) -> None:
+        a, b = await led_once(scene, "a", "b")
+        again = a.stand_by(yielding=True)
+        await asyncio.sleep(0.7)
+        _, begun = a.asked, scene.now
+        second = await b.win()
+        assert scene.now - begun == pytest.approx(3 * ROUND_TRIP)  # nobody is in line: it need not join
+        await asyncio.sleep(1.0)
+        asked = a.asked_since(begun)
+        assert [words for _, words in asked] == [join("a"), FOLLOW[0], *LISTED[1], *LOOK]
+        assert asked[0][0] == pytest.approx(3 * ROUND_TRIP)  # it hears at once that somebody leads
+        begun = scene.now
+        await b.release(second)
+        assert (await again).number == 3
+        assert scene.now - begun == pytest.approx(2 * ROUND_TRIP)
+
+    played(play)
+
+
+def test_behind_somebody_frozen_it_steps_aside_too_and_leads_after_the_second() -> None:
+    async def play(scene: Scene) -> None:
+        a, b = await led_once(scene, "a", "b")
+        first = await a.win()
+        standing = b.stand_by()
+        await asyncio.sleep(1.0)
+        scene.simulation.network.freeze("b")
+        await a.release(first)
+        begun = scene.now
+        again = await a.win(yielding=True)
+        assert again.number == 3
+        assert 1.0 <= scene.now - begun <= 2.0 + T / 4
+        assert [path for path in scene.nodes() if path.startswith(".aioha/line/")] == [".aioha/line/0000000000"]
+        scene.simulation.network.thaw("b")
+        await asyncio.sleep(1.0)
+        assert not standing.done()
+
+    played(play)
+
+
 # ---------------------------------------------------------------------- where nobody stands in line
 
 

@@ -72,6 +72,46 @@ def test_at_its_end_nobody_is_called_any_more(kind: Any) -> None:
 # ---------------------------------------------------------------------- one node
 
 
+@pytest.mark.parametrize(
+    ("what", "awake"),
+    [
+        (lambda _: None, False),
+        (lambda it: it.wake(), True),
+        (lambda it: it.on_event(DELETED, "/e"), True),
+        (lambda it: it.session.become(SessionState.SUSPENDED), True),
+    ],
+)
+def test_who_waits_is_told_whether_anything_has_happened_which_is_forgotten_then(
+    what: Callable[[Any], None], awake: bool
+) -> None:
+    async def play() -> None:
+        attention = Attention(script())
+        what(attention)
+        assert await attention.wait(5.0) is awake
+        assert await attention.wait(5.0) is False
+
+    assert timed(play) == (5.0 if awake else 10.0)
+
+
+def test_it_is_known_until_everything_is_looked_at_anew_that_the_connection_has_changed() -> None:
+    attention = Attention(session := script())
+    attention.on_event(DELETED, "/e")
+    attention.wake()
+    assert attention.moved is False
+    session.become(SessionState.CONNECTED)
+    assert attention.moved is True
+    attention.reset()
+    assert attention.moved is False
+
+
+def test_at_its_end_a_bid_that_is_ready_is_not_sent() -> None:
+    told = list[int]()
+    with Attention(script()) as attention:
+        attention.when_gone = lambda: told.append(1)
+    attention.on_event(DELETED, "/e")  # a reply that was under way
+    assert told == []
+
+
 def test_what_fired_has_happened_unless_the_connection_has_changed() -> None:
     attention = Attention(script())
     assert attention.fired is False

@@ -83,6 +83,16 @@ def test_who_stands_ready_has_the_sync_answered_before_it_bids() -> None:
     beats(play)
 
 
+def test_who_stands_ready_need_not_wait_for_the_next_beat() -> None:
+    async def play(beating: Beating) -> None:
+        await beating.until(0.5)
+        beating.heartbeat.stand_ready("/a", at_once=True)
+        await beating.until(1.6)
+        assert beating.connection.sent == [(0.0, "ping"), (0.5, "sync /a"), (1.5, "sync /a")]
+
+    beats(play)
+
+
 def test_a_sync_that_failed_or_was_lost_relays_nothing() -> None:
     async def play(beating: Beating) -> None:
         beating.heartbeat.stand_ready("/a")

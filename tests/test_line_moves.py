@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from places import OTHER, ROOT, line, line_of, name, ours, watch
-from scripted import node, script, timed
+from places import COMMITTED, JOIN, OTHER, ROOT, joined, line, line_of, name, ours, turns, watch
+from scripted import DONE, node, script, timed
 
 from aioha.elections.zookeeper.line import Line
 from aioha.session import SessionState
@@ -103,6 +103,26 @@ async def test_at_its_end_nothing_is_heard_and_the_place_stays() -> None:
         assert entered is mine
     assert session.forgotten == [session.watchers[-1]]
     assert mine.place.name == name(6)
+    session.assert_asked()
+
+
+async def test_who_steps_aside_leaves_the_line_and_may_join_again() -> None:
+    session, mine = await second(COMMITTED, node(owner=7), DONE, joined(9), OTHER)
+    heard = session.watchers[-1]
+    session.forgotten.clear()
+    await mine.step_aside()
+    assert session.asked == ["check /", ours(6)[0], f"delete {ROOT}/{name(6)}"]
+    assert heard in session.forgotten
+    assert (mine.ahead, mine.place.name, mine.place.may_be_there) == (None, None, False)
+    moving = asyncio.create_task(mine.approach())
+    await turns()
+    assert session.asked[3:] == [JOIN, watch(8)]
+    moving.cancel()
+
+
+async def test_who_is_not_in_line_has_nothing_to_step_aside_from() -> None:
+    mine = line(session := script())
+    await mine.step_aside()
     session.assert_asked()
 
 

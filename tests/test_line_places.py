@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from places import COMMITTED, JOIN, LIST, OTHER, ROOT, joined, line, line_of, name, ours, watch
+from places import COMMITTED, JOIN, LIST, OTHER, ROOT, joined, line, line_of, name, ours, turns, watch
 from scripted import DONE, READABLE, listed, node, script, timed
 
 from aioha.elections.zookeeper.dialects import LINE, sequence_name, the_one_before
@@ -133,8 +133,7 @@ async def test_who_was_deleted_by_hand_is_to_join_again(gone: list[Any]) -> None
     assert (mine.place.name, mine.ahead) == (None, None)
     session.asked.clear()
     moved = asyncio.create_task(mine.approach())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await turns()
     assert session.asked == [JOIN, watch(8)]
     moved.cancel()
 

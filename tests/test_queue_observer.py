@@ -10,7 +10,7 @@ from aioha import LayoutMismatch, SessionFailed, Unavailable
 from aioha.elections.protocol import Leader
 from aioha.elections.zookeeper.dialects import DIALECTS
 from aioha.elections.zookeeper.ledger import Names
-from aioha.elections.zookeeper.queue_observer import QueueObserver, insist_on
+from aioha.elections.zookeeper.queue_observer import QueueObserver, insist_on, refuse_members
 from aioha.record import Record
 from aioha.settings import Settings
 from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, ResponseError
@@ -137,6 +137,28 @@ async def test_members_of_another_dialect_are_refused(layout: str, software: str
     with pytest.raises(LayoutMismatch) as error:
         await observer(script(DONE, NoNode(), listed(*members)), layout=ours).leader()
     assert str(error.value) == text
+
+
+async def test_an_election_of_hadoop_is_refused() -> None:
+    text = (
+        "/e is the root of an election of Hadoop (it holds ActiveStandbyElectorLock), and layout=zk-recipes is another's: "
+        "choose layout=hadoop, or another path"
+    )
+    for children in (["ActiveStandbyElectorLock"], ["ActiveBreadCrumb", "ActiveStandbyElectorLock", ONE, "lock-0000000001"]):
+        with pytest.raises(LayoutMismatch) as error:
+            await observer(script(DONE, NoNode(), listed(*children))).leader()
+        assert str(error.value) == text
+    insist_on(DIALECTS["zk-recipes"], "/e", [ONE, "ActiveBreadCrumb"])  # what has become of it is nobody's business
+
+
+def test_members_of_any_dialect_are_refused_where_none_are_expected() -> None:
+    with pytest.raises(LayoutMismatch) as error:
+        refuse_members("/e", "hadoop", ["stranger", TWO, ONE])
+    assert str(error.value) == (
+        f"/e is the root of an election of ZooKeeper's LeaderElectionSupport (it holds {ONE}, {TWO}), and layout=hadoop is "
+        "another's: choose layout=zk-recipes, or another path"
+    )
+    refuse_members("/e", "hadoop", ["stranger", "ActiveBreadCrumb"])
 
 
 def test_strangers_beside_our_own_members_are_nobodys_business() -> None:
