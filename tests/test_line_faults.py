@@ -1,12 +1,13 @@
 """What may happen to the line of an `ephemeral` election, and what must not come of it: nobody bids, or a term forgotten."""
 
 import asyncio
+import logging
 from unittest import mock
 
 import pytest
 from queues import PATH, Queue, T, played
 
-from aioha import Elector, Predecessor, Session
+from aioha import Elector, Predecessor, Session, SessionFailed
 from aioha.record import Record
 from aioha.settings import MOST_DATA
 from aioha.testing.simulated import Weather, acl
@@ -150,3 +151,18 @@ def test_who_stands_by_no_longer_does_not_bid_while_it_leaves_the_line(later: fl
         await asyncio.wait(hosts)
 
     played("ephemeral", play, weather=Weather(latency=0.01))
+
+
+def test_a_record_that_may_not_be_read_any_more_is_no_refusal_of_the_line(caplog: pytest.LogCaptureFixture) -> None:
+    unreadable = (acl.Entry(Perm.ALL & ~Perm.READ, "world", "anyone"),)
+
+    async def play(queue: Queue) -> None:
+        for name in "ab":
+            await queue.join(name)
+        queue.operator.set_acl(f"{PATH}.aioha", unreadable)
+        with pytest.raises(SessionFailed, match=f"no permission for {PATH}"):
+            await queue.tasks.pop("b")
+
+    with caplog.at_level(logging.WARNING, "aioha"):
+        played("ephemeral", play)
+    assert not [record for record in caplog.records if "in line" in record.getMessage()]

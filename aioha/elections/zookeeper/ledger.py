@@ -234,7 +234,7 @@ async def glance(session: ZooKeeperSession, names: Names, on_event: OnEvent) -> 
     """
     try:
         got = await session.watching(requests.get(names.seat, watch=True), on_event)
-    except NoNode:
+    except (NoNode, NoAuth):
         return None
     seat = requests.stat_of(got)
     version, _, raw = (got.data or b"").partition(b" ")

@@ -7,7 +7,7 @@ part or the servers do not let us, it is a plain race: all of them look, and all
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ...settings import Settings
 from ...wire.errors import NoAuth, ResponseError
@@ -120,6 +120,8 @@ class Race:
         """Until something happens; forgets what was seen if that may have changed."""
         attention, now, bound = self._attention, self._settings.clock, self._session.timeout
         self._bidder.succession.saw(view)
+        if self._yield_until is not None and now() >= self._yield_until:
+            self._yield_until = None
         if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.succession.highest):
             self._yield_until = None  # another leads, or has led meanwhile: we have let the others go first
         if view.node is None and not view.seat_taken and not self._yields:
@@ -147,22 +149,29 @@ class Race:
             return await self._look_at_leader(on_event)
         if not self._joins:
             view = await self._look_at_leader(None)
-            if view is not None and view.node is None and await line.is_free():
+            if view is not None and view.node is None and await self._allowed(line.is_free()):
                 return view  # free, and nobody waits: it is won without joining
             self._joins = view is not None
             return None
+        if not await self._allowed(line.approach()):
+            return None
+        if line.has_moved_up and not self._ground.names.is_folder:  # which has more to look at
+            view = await glance(self._session, self._ground.names, on_event)
+            if view is not None and line.follows(view.node):
+                return view
+        view = await self._look_at_leader(on_event if line.is_near or line.has_moved_up else None)
+        if view is None:
+            return None
+        is_near = await self._allowed(line.settle(view.node))
+        return view if is_near or view.node is None else None
+
+    async def _allowed(self, asking: Awaitable[bool]) -> bool:
+        """What it answers; False where the servers let us have no part in the line."""
         try:
-            if not await line.approach():
-                return None
-            if line.has_moved_up and not self._ground.names.is_folder:  # which has more to look at
-                view = await glance(self._session, self._ground.names, on_event)
-                if view is not None and line.follows(view.node):
-                    return view
-            view = await self._look_at_leader(on_event if line.is_near or line.has_moved_up else None)
-            return view if view is not None and (await line.settle(view.node) or view.node is None) else None
+            return await asking
         except NoAuth as error:
             self._ground.do_without_line(error)
-            return None
+            return False
 
     async def _look_at_leader(self, on_event: OnEvent | None) -> View | None:
         session, ground = self._session, self._ground
