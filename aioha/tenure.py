@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-from .alarm import alarm
+from .alarm import Alarm, alarm
 from .clock import Clock
 from .elections import Grant
 from .errors import LeadershipLost, LeadershipResigned, TermEnded
@@ -61,7 +61,7 @@ class Tenure:
         self._insisted = False
         self._cancels = 0
         self._cancels_before = task.cancelling()
-        self._alarm = alarm(clock, self._judge)
+        self._alarm: Alarm | None = None
         happened(Event.WORK)
         self._work = "work" if doing == "leading" else "fence hook"
         log.info("%s: %s, term %s, token %d", place, doing, name_of(grant), grant.token)
@@ -70,6 +70,7 @@ class Tenure:
         self._exit_when_stuck = exit_when_stuck
         self._watched = watch(Watched(self._due, clock, self._stuck)) if grant.deadline < NEVER else None
         self._judge()
+        asyncio.get_running_loop().call_soon(self._begin_alarm)  # behind the first step of the work, which is not to wait
 
     # ------------------------------------------------------------------ asking
 
@@ -114,12 +115,21 @@ class Tenure:
         self._working = False  # nobody is cancelled by us any more
         if self._watched is not None:
             self._watched.done()
-        self._alarm.close()
         for _ in range(self._cancels):
             self._task.uncancel()
         return ending, self._task.cancelling() > self._cancels_before
 
+    def dismiss(self) -> None:
+        """After `close`, when there is time: nothing is left of it."""
+        if self._alarm is not None:
+            self._alarm.close()
+
     # ------------------------------------------------------------------ inside
+
+    def _begin_alarm(self) -> None:
+        if self._working:
+            self._alarm = alarm(self._clock, self._judge)
+            self._set_alarm()
 
     def _judge(self) -> None:
         """The term's state may have changed, or time has passed: the first question is the clock's."""
@@ -215,5 +225,7 @@ class Tenure:
             self._cancels += 1
 
     def _set_alarm(self) -> None:
+        if self._alarm is None:
+            return
         until = self._grant.deadline - self._grant.stop_grace if self._ending is None else self._due_to_insist()
         self._alarm.set(min(until, self._clock() + self._grant.lease * GLANCE))

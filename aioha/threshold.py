@@ -103,6 +103,7 @@ class Threshold:
         )
         interrupted = await self._until_done(task, tenure)
         ending, _ = tenure.close()
+        tenure.dismiss()
         failure: BaseException | None = None
         if not task.cancelled():
             failure = task.exception() or task.result()

@@ -30,7 +30,6 @@ __all__ = ["Standby"]
 NEVER = float("inf")
 UNKNOWN = -1
 STUMBLE = 0.05  # seconds, jittered, after a lost connection
-NEWS = 0.005  # seconds between events of one transaction, at most
 SETTLING = 0.05  # seconds until who has just begun to lead will have written the record
 
 
@@ -116,8 +115,8 @@ class Standby:
                     if not self._turn.is_of(before):
                         return False
                     line.ahead = 1
-            elif self._turn.has_news:  # most often its clean end, and then more is to come at once
-                study_at = min(study_at, now() + NEWS)
+            elif self._turn.has_news:
+                study_at = now()
         return False
 
     def _next_in_line(self) -> float:
