@@ -186,6 +186,8 @@ class Stage:
         # A server that believes itself elected, and whom nobody follows, waits for all of init_limit before it looks again.
         await self.ensemble.ready(60.0 + 3 * INIT_LIMIT * self.scene.tick)
         while not self._undone_for_good():
+            for server in self.ensemble.servers:  # one may have died of its full disk only now
+                server.start()
             await asyncio.sleep(HOLD)
         # What was held back is sent on, also that of processes that are dead by now: their kernels do it.
         await asyncio.sleep(max(self._mended + LONGEST_RETRANSMISSION - self.simulation.clock(), 0.0))
