@@ -2,7 +2,7 @@
 
 <path>                   EPHEMERAL   the leader's node
 <path>.aioha             persistent  the record: changed by takeovers only
-<path>.aioha/seat        EPHEMERAL   the session whose work has not ended yet
+<path>.aioha/seat        EPHEMERAL   whose work has not ended yet; says what the record says, and its version
 <path>.aioha/ended       persistent  which terms are done with (see `aioha.ended`)
 <path>.aioha/line/...    EPHEMERAL   the standbys, in the order in which they have come (see `line`)
 <path>.aioha/unreadable  persistent  what stood in the record when it was last found to be rubbish
@@ -38,6 +38,7 @@ __all__ = [
     "longest_grace",
     "look",
     "seat_data",
+    "unrecorded",
     "view_of",
 ]
 
@@ -45,6 +46,7 @@ log = logging.getLogger("aioha")
 
 LOCK = "ActiveStandbyElectorLock"
 FEW = 4  # earlier terms that a record may list without need
+LONGEST_IDENTITY = 256  # bytes of a foreign leader's data that can be its name
 LONGEST_VERSION = 9  # digits: servers' versions have 31 bits, and a bid counts on from there
 
 
@@ -162,6 +164,12 @@ class Ledger:
         except NoNode:
             return None
         return view_of(self._names, reply, ended, self._longest_grace)
+
+
+def unrecorded(data: bytes, token: int) -> Predecessor:
+    """A leader that has left no record, by the data of its node: how it has ended nobody knows."""
+    text = data[:LONGEST_IDENTITY].rstrip(b"\0").decode(errors="replace")
+    return Predecessor(text, data, token, ended_cleanly=False)
 
 
 def longest_grace(session: ZooKeeperSession) -> float:

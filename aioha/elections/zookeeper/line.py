@@ -158,16 +158,15 @@ class Line:
         """Whether that place is there, and is watched now as the one before ours."""
         path, session = f"{self.place.root}/{name}", self._session
         self._before = (path, 0)
-        try:
+        with contextlib.suppress(NoNode):
             stat = requests.stat_of(await session.watching(requests.get(path, watch=True), self._on_event))
-            if stat.owner == session.id:  # one of ours that could not be left: it would hold up the line for good
-                await session.send(requests.delete(path))
-                raise NoNode
-        except NoNode:
-            self._before = None
-            return False
-        self._before = (path, stat.owner)
-        return True
+            if stat.owner != session.id:
+                self._before = (path, stat.owner)
+                return True
+            self._before = None  # one of ours that could not be left: it would hold up the line for good
+            await session.send(requests.delete(path))
+        self._before = None
+        return False
 
     async def _members(self) -> list[str]:
         try:

@@ -71,7 +71,7 @@ class Race:
 
     @property
     def _yields(self) -> bool:
-        return self._yield_until is not None
+        return self._yield_until is not None and self._settings.clock() < self._yield_until
 
     async def _round(self) -> SessionGrant | None:
         """Bid on what is vacant, or look, and wait until something happens."""
@@ -118,10 +118,8 @@ class Race:
 
     async def _wait(self, view: View) -> None:
         """Until something happens; forgets what was seen if that may have changed."""
-        attention, now, bound = self._attention, self._settings.clock, self._session.timeout
+        attention, bound = self._attention, self._session.timeout
         self._bidder.succession.saw(view)
-        if self._yield_until is not None and now() >= self._yield_until:
-            self._yield_until = None
         if view.node is not None or (view.ledger is not None and view.ledger.token > self._bidder.succession.highest):
             self._yield_until = None  # another leads, or has led meanwhile: we have let the others go first
         if view.node is None and not view.seat_taken and not self._yields:
@@ -131,12 +129,10 @@ class Race:
         self._stand_ready()
         if view.node is not None and not attention.fired and not self._is_second:
             self._bidder.prepare(attention, view, self._place_in_line.place)
-        if self._yields and self._yield_until is not None:
-            bound = min(bound, max(self._yield_until - now(), 0.0))
+        if self._yield_until is not None and self._yields:
+            bound = min(bound, self._yield_until - self._settings.clock())
         if not await attention.wait(bound):
             self._place_in_line.doubt()  # as a net: our own place may be gone
-        if self._yield_until is not None and now() >= self._yield_until:
-            self._yield_until = None
         if not attention.fired and not self._yields and (view.node is not None or view.seat_taken):
             self._view = None
 

@@ -17,14 +17,13 @@ from ...session import ZooKeeperSession
 from ...wire import requests
 from ...wire.errors import ResponseError
 from .ground import Ground
-from .ledger import Breadcrumb, breadcrumb_of
+from .ledger import Breadcrumb, breadcrumb_of, unrecorded
 from .oldterms import OldTerms
 from .znodes import PASSING
 
 __all__ = ["Trail"]
 
 STUMBLE = 0.05  # seconds, jittered, before writing again after a lost connection
-LONGEST_IDENTITY = 256  # bytes of a foreign leader's data that can be its name
 
 
 class Trail(OldTerms):
@@ -49,7 +48,7 @@ class Trail(OldTerms):
         self._whose = 0  # the token of the term that has left it
         if found is not None:
             known = [each for each in self.left if each.data == found.data]
-            whose = known[0] if known else self._described(found, base)
+            whose = known[0] if known else unrecorded(found.data, found.zxid + base)
             self._whose = whose.token
             self.left = newest((whose, *self.left))
 
@@ -93,7 +92,3 @@ class Trail(OldTerms):
                 continue
             return None if failed is None else failed[1]
         return None
-
-    def _described(self, found: Breadcrumb, base: int) -> Predecessor:
-        text = found.data[:LONGEST_IDENTITY].rstrip(b"\0").decode(errors="replace")
-        return Predecessor(text, found.data, found.zxid + base, ended_cleanly=False)

@@ -26,7 +26,7 @@ from ..protocol import Leader
 from .accounting import ANY_VERSION, Accounting
 from .grant import SessionGrant
 from .ground import Ground
-from .ledger import Ledger, LedgerView, longest_grace, view_of
+from .ledger import Ledger, LedgerView, longest_grace, unrecorded, view_of
 from .oldterms import OldTerms
 from .place import Place
 from .succession import Succession
@@ -36,7 +36,6 @@ __all__ = ["Ahead", "Turn"]
 log = logging.getLogger("aioha")
 
 LEARNING = 6  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
-LONGEST_IDENTITY = 256  # bytes of a foreign member's data that can be its name
 NEWS = 0.005  # seconds between events of one transaction, at most
 NOTHING = LedgerView(Record(), -1, 0, Ended())
 
@@ -49,11 +48,6 @@ class Ahead:
     stat: Stat
     data: bytes
     is_ours: bool  # some aioha's
-
-    def described(self, base: int) -> Predecessor:
-        """As a leader that has left no record: how it has ended nobody knows."""
-        text = self.data[:LONGEST_IDENTITY].rstrip(b"\0").decode(errors="replace")
-        return Predecessor(text, self.data, self.stat.czxid + base, ended_cleanly=False)
 
 
 class _Account:
@@ -161,7 +155,7 @@ class Turn:
         self.forget(session)
         last, unfenced, settle = view.predecessor(ended), view.unfenced(ended), view.settle(ended)
         if before is not None and not _names(view, before):
-            last = before.described(view.record.token_base)
+            last = unrecorded(before.data, before.stat.czxid + view.record.token_base)
             unfenced = newest((last, *unfenced))
             if before.is_ours and view is not NOTHING:
                 settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
