@@ -5,22 +5,19 @@ follows, which sessions and nodes survive, what zxids say. Times are not: they a
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from breakable import SYNC_LIMIT, TICK, Breakable, beating, in_reality, in_simulation
 from simulated_client import Raw
-from simulated_numbers import CHILDREN, CREATE, EPHEMERAL, OPEN, PING, PING_XID
+from simulated_numbers import CHILDREN, CREATE, EPHEMERAL, OPEN
 from simulated_table import Case
-from test_simulated_conformance import World, play
 
 from aioha.testing import Ensemble
 from aioha.testing.fixtures import require
 from aioha.testing.java import missing
-from aioha.testing.simulated import Simulation, run
+from aioha.testing.simulated import run
 
-TICK, SYNC_LIMIT = 0.2, 5
 LATE = 0.3  # seconds that a busy machine may add
 ATTEMPTS = 2  # on real servers: what takes no time in one world may take some in the other
 CASES: dict[str, Case] = {}
@@ -29,30 +26,6 @@ CASES: dict[str, Case] = {}
 def case(function: Case) -> Case:
     CASES[function.__name__] = function
     return function
-
-
-class Breakable(World):
-    """A world whose servers can be broken: roles are those at the beginning. `act(what, *roles)` does it."""
-
-    def __init__(
-        self, addresses: dict[str, tuple[str, int]], clock: Callable[[], float], act: Callable[..., Awaitable[None]]
-    ) -> None:
-        super().__init__(addresses, TICK)
-        self.clock = clock
-        self.act = act
-
-    async def again(self, like: Raw, where: str, timeout: float = 10.0) -> Raw:
-        """The session of `like`, as soon as that server serves."""
-        for _ in range(200):
-            probe = Raw(self.transcript.aside(), "probe", self._addresses[where])
-            with contextlib.suppress(OSError):
-                await probe.connect(seen=like.zxid)
-                if probe.id:
-                    await probe.close()
-                    break
-            await probe.shut()
-            await asyncio.sleep(0.05)
-        return await self.raw(where).connect(timeout, like=like)
 
 
 @case
@@ -96,25 +69,14 @@ async def ghost_follower(w: Breakable) -> None:
     await c.create(f"{w.root}/e", b"", EPHEMERAL)
     await d.exists(f"{w.root}/e", True)
     await w.act("cut", "follower", "leader")
-    beats = asyncio.create_task(beating(c))
-    await d.event()
-    beats.cancel()
-    await asyncio.wait({beats})
+    async with beating(c):
+        await d.event()
     await c.ping()
     await c.exists(f"{w.root}/e")
     await c.hung_up()
     await w.act("heal")
     await w.again(d, "follower")
     await w.raw("follower").connect(0.4, like=c)
-
-
-async def beating(raw: Raw) -> None:
-    aside = Raw(raw._transcript.aside(), "beat", raw._address)
-    aside._reader, aside._writer = raw._reader, raw._writer
-    while True:
-        aside.send(PING, xid=PING_XID)
-        await asyncio.shield(asyncio.ensure_future(aside.answers()))
-        await asyncio.sleep(0.02)
 
 
 @case
@@ -247,42 +209,6 @@ async def expiry_windows(w: Breakable) -> None:
 # ---------------------------------------------------------------------- both worlds
 
 
-async def in_simulation(case: Case, simulation: Simulation) -> list[str]:
-    ensemble = await simulation.ensemble(3, tick=TICK, sync_limit=SYNC_LIMIT)
-    leader = await ensemble.leader()
-    follower, other = ensemble.followers()
-    roles = {"leader": leader, "follower": follower, "other": other}
-
-    async def act(what: str, *names: str) -> None:
-        servers = [roles[name] for name in names]
-        if what in ("cut", "isolate", "heal"):
-            getattr(ensemble, what)(*servers)
-        else:
-            getattr(servers[0], what)()
-
-    addresses = {name: (server.name, 2181) for name, server in roles.items()}
-    world = await play(case, Breakable({**addresses, "here": addresses["leader"]}, simulation.clock, act))
-    return world.transcript.lines
-
-
-async def in_reality(case: Case, ensemble: Ensemble) -> list[str]:
-    leader = await asyncio.to_thread(ensemble.leader)
-    follower, other = await asyncio.to_thread(ensemble.followers)
-    roles = {"leader": leader, "follower": follower, "other": other}
-
-    async def act(what: str, *names: str) -> None:
-        servers = [roles[name] for name in names]
-        target = ensemble if what in ("cut", "isolate", "heal") else servers.pop(0)
-        await asyncio.to_thread(getattr(target, what), *servers)
-
-    addresses = {name: ("127.0.0.1", server.port) for name, server in roles.items()}
-    world = Breakable({**addresses, "here": addresses["leader"]}, time.monotonic, act)
-    try:
-        return (await play(case, world)).transcript.lines
-    finally:
-        await asyncio.to_thread(ensemble.restore)
-
-
 @pytest.fixture(scope="module")
 def breakable() -> Iterator[Ensemble]:
     require((hint := missing()) is None, hint or "")
@@ -300,8 +226,8 @@ def test_fault(breakable: Ensemble, name: str) -> None:
     for _ in range(ATTEMPTS):
         try:
             found = asyncio.run(in_reality(CASES[name], breakable))
-        except AssertionError as error:  # servers and we share a machine that may stand still
-            found = [str(error)]
+        except (AssertionError, OSError) as error:  # servers and we share a machine that may stand still
+            found = [repr(error)]
         if found == expected:
             return
     pytest.fail("\n".join(["real:", *found, "", "simulated:", *expected]), pytrace=False)
