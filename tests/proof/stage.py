@@ -1,4 +1,4 @@
-"""One scene while it is played: its servers, candidates and faults, storms and calms, and what must be left at the end."""
+"""One scene while it is played: its servers, candidates and faults, storms and calms."""
 
 import asyncio
 import contextvars
@@ -14,7 +14,7 @@ from aioha.testing.history import Fact, History, Kind
 from aioha.testing.simulated import Server, SimulatedEnsemble, Simulation
 from aioha.testing.simulated.links import LONGEST_RETRANSMISSION
 
-from . import faults
+from . import epilogue, faults
 from .belief import too_long
 from .candidate import Candidate
 from .operator import Operator, Unserved
@@ -29,7 +29,6 @@ __all__ = ["Stage"]
 HOLD = 0.05  # seconds: how long a fault waits for one that must be alone
 CALM_RESTART = 0.1  # seconds: a supervisor that starts at once what has ended
 AFTERMATH = 1.0  # seconds, on top of two ticks, that messages of a slow link may still be under way
-WATCHES = 4  # of one candidate, at most
 
 
 class Stage:
@@ -69,7 +68,8 @@ class Stage:
         self._judged = 0.0  # the newest deadline that was held against the servers' own
         self._by_name = {candidate.name: candidate for candidate in self.candidates}
         self._disturbed = 0.0  # when a fault began or ended the last time
-        self._alone: Candidate | None = None  # nothing else goes wrong until its work has ended
+        self._alone: Candidate | None = None  # nothing else goes wrong until its work has ended,
+        self._alone_until = 0.0  # or until then, if its work does not begin
         self.history.listeners.append(self._told)
         self.loop.set_exception_handler(self._failed)
 
@@ -145,8 +145,14 @@ class Stage:
         self._mended = self.simulation.clock()
 
     def leave_alone(self, candidate: Candidate) -> None:
-        """Nothing else shall go wrong before its work has ended."""
-        self._alone = candidate if candidate.working else None
+        """Nothing else shall go wrong before its work has ended, also if it is elected and its work is about to begin."""
+        is_elected = candidate is self.truth.owning(self.truth.owner)
+        self._alone = candidate if candidate.working or is_elected else None
+        self._alone_until = self.simulation.clock() + self.scene.timeout
+
+    @property
+    def _leaves_alone(self) -> bool:
+        return self._alone is not None and (self._alone.working or self.simulation.clock() < self._alone_until)
 
     # ------------------------------------------------------------------ the play
 
@@ -166,8 +172,8 @@ class Stage:
             await self._until(end)
             await self._heal()
         await self._until(self.scene.length)
-        self._look_at_watches()
-        await self._end()
+        epilogue.look_at_watches(self)
+        await epilogue.leave(self)
 
     async def _until(self, at: float) -> None:
         await asyncio.sleep(max(self._begun + at - self.simulation.clock(), 0.0))
@@ -233,7 +239,7 @@ class Stage:
     def _inject(self, entry: Entry) -> None:
         if not self.storming:
             return
-        if self._alone is not None:
+        if self._leaves_alone:
             self.later(HOLD, self._inject, entry)
             return
         try:
@@ -268,40 +274,3 @@ class Stage:
         for number in list(self._undo):
             self._undone(number)
         return not self._undo and not faults.reopen(self)
-
-    # ------------------------------------------------------------------ the end
-
-    def _look_at_watches(self) -> None:
-        """I6: candidates that stand by or lead watch a few nodes, however long they have done so."""
-        watches = sum(len(server.front.watches) for server in self.ensemble.servers if server.front is not None)
-        if watches > WATCHES * len(self.candidates):
-            self.violated("I6", f"{watches} watches of {len(self.candidates)} candidates")
-
-    async def _end(self) -> None:
-        """I6 and I7: all leave, as cancelled, and nothing of theirs is left."""
-        self.history.add(Kind.DISTURBED, note="all leave")
-        up = [candidate for candidate in self.candidates if candidate.is_up]
-        tasks = {task for candidate in self.candidates if (task := candidate.leave()) is not None and not task.done()}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.scene.bound)
-            for task in late:
-                self.violated("I6", f"{task.get_name()} does not leave")
-        for candidate in up:
-            task = candidate.task
-            if task is not None and task.done() and not task.cancelled() and task.exception() is None:
-                self.violated("I7", f"{candidate.name} was cancelled, and ends as if it had not been")
-        await asyncio.sleep(1.0)
-        for candidate in self.candidates:
-            for task in self.loop.tasks_of(candidate.host):
-                self.violated("I6", f"left behind: {task!r}")
-        await asyncio.sleep(self.scene.timeout + 2 * self.scene.tick)
-        self._look_at_nodes()
-
-    def _look_at_nodes(self) -> None:
-        tree = self.truth.newest()
-        left = [f"session {session:#x}" for session in tree.sessions]
-        left += [f"{path} of session {node.owner:#x}" for path, node in tree.walk() if node.owner]
-        fronts = {server.name: server.front for server in self.ensemble.servers}
-        left += [f"watches on {name}" for name, front in fronts.items() if front is not None and len(front.watches)]
-        if left:
-            self.violated("I6", f"left behind: {', '.join(left)}")

@@ -69,15 +69,13 @@ def taken_over(stage: "Stage", entry: Entry) -> Undo:
 
 
 def delete_node(stage: "Stage", entry: Entry) -> Undo:
-    if stage.no_removals:
+    if stage.no_removals or not stage.truth.node:
         raise NotNow
     owner = stage.truth.owning(stage.truth.owner)
     if stage.is_queue:  # it must hear of it, as the next one waits for its `stop_grace` only
         alone(stage, owner)
     elif owner is not None:  # its seat protects it, as long as all others look at the record
         stage.leave_alone(owner)
-    if not stage.truth.node:
-        raise NotNow
     stage.operator.delete(stage.truth.node)
     return None
 
