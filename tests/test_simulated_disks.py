@@ -9,6 +9,8 @@ from simulated_transcript import Transcript
 from test_simulated_elections import TIMEOUT, Scene, played
 
 from aioha.testing.simulated import Server, SimulatedEnsemble, Simulation, run
+from aioha.testing.simulated.following import Following
+from aioha.testing.simulated.leading import Leading
 from aioha.testing.simulated.tree import Txn
 
 CLIENTS = list[Raw]()  # of the present run
@@ -54,6 +56,22 @@ def test_a_follower_with_a_full_disk_ends_and_the_others_go_on() -> None:
         assert full.mode() == "follower"
         assert has(full, "/c")
         assert has(other, "/c")
+
+    simulated(play)
+
+
+def test_an_epoch_that_cannot_be_written_down_is_not_agreed_to() -> None:
+    async def play(simulation: Simulation, ensemble: SimulatedEnsemble) -> None:
+        leader, (full, _) = await ensemble.leader(), ensemble.followers()
+        before = full.disk.accepted_epoch
+        leader.kill()
+        while not (isinstance(full.role, Following | Leading) and full.role.front is None):
+            await asyncio.sleep(0.0001)
+        full.fill_disk()
+        while full.alive:
+            assert full.disk.accepted_epoch == before
+            await asyncio.sleep(0.0001)
+        assert full.disk.accepted_epoch == before
 
     simulated(play)
 

@@ -109,6 +109,8 @@ class Following:
         if epoch < server.disk.accepted_epoch:
             server.look()
             return
+        if not server.has_room():
+            return  # an epoch that is not written down is not agreed to: it would be given away twice
         server.disk.accepted_epoch = epoch
         self._wire.send("ACKEPOCH", server.disk.current_epoch, server.disk.newest, server.disk.applied)
 
@@ -117,6 +119,8 @@ class Following:
         self._commit_to = difference.commit_to
 
     def _on_newleader(self, epoch: int) -> None:
+        if not self._server.has_room():
+            return
         self._server.disk.current_epoch = epoch
         self._wire.send("ACK", epoch << 32)
 

@@ -77,7 +77,7 @@ class Leading:
             learner.wire.send("LEADERINFO", self.epoch)
             return
         self._epochs[learner.number] = accepted
-        if len(self._epochs) >= self.server.quorum:
+        if len(self._epochs) >= self.server.quorum and self.server.has_room():
             self.epoch = self.server.disk.accepted_epoch = max(self._epochs.values()) + 1
             for each in self._learners:
                 if each.number in self._epochs:
@@ -113,6 +113,8 @@ class Leading:
 
     def _serve(self) -> None:
         server = self.server
+        if not server.has_room():
+            return
         self._gather.cancel()
         while server.disk.log:
             server.apply_next(None)

@@ -212,7 +212,7 @@ class Server:
         self.host.listen = self._accept
         if len(self._peers) > 1:
             self.look()
-        elif self._has_room():
+        elif self.has_room():
             self._play(Leading(self))
 
     def look(self) -> None:
@@ -221,7 +221,7 @@ class Server:
 
     def decide(self, vote: Vote) -> None:
         self._decided = (self.round, vote)
-        if self._has_room():  # a leader takes a snapshot, a follower writes its epoch down
+        if self.has_room():  # a leader takes a snapshot, a follower writes its epoch down
             self._play(Leading(self) if vote[2] == self.number else Following(self, vote[2]))
 
     def _play(self, role: Looking | Following | Leading) -> None:
@@ -260,9 +260,9 @@ class Server:
     # ------------------------------------------------------------------ data
 
     def write(self, txn: Txn) -> bool:
-        """Down in the log. False: there is no room, and the process will not last."""
+        """Down in the log. False: there is no room."""
         self.disk.log.append(txn)
-        return self._has_room()
+        return self.has_room()
 
     def apply_next(self, front: Front | None) -> Txn:
         """The oldest transaction in the log is committed."""
@@ -274,7 +274,8 @@ class Server:
             self.disk.tree.apply(txn)
         return txn
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether anything can be written down; if not, the process will not last."""
         if self._full is None:
             return True
         if not self._choking:
