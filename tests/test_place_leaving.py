@@ -66,7 +66,7 @@ async def test_who_may_be_in_line_without_knowing_looks_for_itself() -> None:
 async def test_what_was_sent_in_the_tick_of_the_end_is_all_that_is_asked() -> None:
     session = script(DONE)
     mine = standing(session)
-    sent = mine.send_leave([MARK])
+    sent = mine.send_leave(mine.leaving([MARK]))
     session.assert_asked(f"{SET} + delete /q/e/m5")
     assert session.forgotten == [mine.on_event]
     await mine.leave([MARK], sent)
@@ -78,7 +78,7 @@ async def test_what_was_sent_in_the_tick_of_the_end_is_all_that_is_asked() -> No
 async def test_what_it_did_not_do_is_looked_at_behind_a_committed_write(answer: Any) -> None:
     session = script(answer, COMMITTED, NoNode())
     mine = standing(session)
-    await mine.leave([MARK], mine.send_leave([MARK]))
+    await mine.leave([MARK], mine.send_leave(mine.leaving([MARK])))
     session.assert_asked(f"{SET} + delete /q/e/m5", "check /", "exists /q/e/m5")
     assert session.waited == 1
 
@@ -86,20 +86,20 @@ async def test_what_it_did_not_do_is_looked_at_behind_a_committed_write(answer: 
 async def test_what_cannot_be_done_with_it_is_left_out_the_second_time() -> None:
     session = script(failing(0, NoAuth()), COMMITTED, node(50, owner=7), DONE)
     mine = standing(session)
-    await mine.leave([MARK], mine.send_leave([MARK]))
+    await mine.leave([MARK], mine.send_leave(mine.leaving([MARK])))
     session.assert_asked(f"{SET} + delete /q/e/m5", "check /", "exists /q/e/m5", "delete /q/e/m5")
 
 
 async def test_what_may_be_anothers_is_not_deleted_without_a_look() -> None:
     mine = standing(session := script(ConnectionLoss()), "zk-recipes")
-    assert mine.send_leave([MARK]) is None
+    assert mine.send_leave(MARK) is None
     mine = place(session, "latch", "m")
-    assert mine.send_leave([MARK]) is None
+    assert mine.send_leave(MARK) is None
     with pytest.raises(ConnectionLoss):
         await mine.join()
-    assert mine.send_leave([MARK]) is None
+    assert mine.send_leave(MARK) is None
     mine.name = "m5"
-    assert mine.send_leave([MARK]) is None
+    assert mine.send_leave(MARK) is None
     session.assert_asked("create /q/e/m 'me' ephemeral sequential")
     assert session.forgotten == []
 
@@ -108,7 +108,7 @@ async def test_what_may_be_anothers_is_not_deleted_without_a_look() -> None:
 def test_where_no_server_is_attached_nothing_is_sent(state: SessionState) -> None:
     session = script()
     session.state = state
-    assert standing(session).send_leave([MARK]) is None
+    assert (mine := standing(session)).send_leave(mine.leaving([MARK])) is None
 
 
 @pytest.mark.parametrize(("name", "said"), [("m5", "m5"), (None, "None")])

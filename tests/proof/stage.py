@@ -129,10 +129,11 @@ class Stage:
 
     @property
     def is_quiet(self) -> bool:
-        """No fault is at work, nothing is late from the last one, and all servers serve."""
+        """No fault is at work, nothing is late from the last one, and all servers serve, none of them a deposed leader."""
         rest = self.simulation.clock() - self._disturbed
         serving = all(server.mode() is not None for server in self.ensemble.servers)
-        return serving and not self._undo and rest > AFTERMATH + 2 * self.scene.tick
+        united = len({server.current_epoch for server in self.ensemble.servers}) == 1
+        return serving and united and not self._undo and rest > AFTERMATH + 2 * self.scene.tick
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """I7: nobody has caught it. A process that has crashed leaves its tasks as they are."""
