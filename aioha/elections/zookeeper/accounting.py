@@ -38,6 +38,7 @@ class Accounting:
         self._ground = ground
         self._check = requests.check(place.path, ANY_VERSION)
         self._writing: asyncio.Future[bool] | None = None
+        self._end: tuple[bytes, requests.Request] | None = None  # the clean end, ready to be sent, and its mark
 
     def begin(self, version: int) -> None:
         """Write it in the background, over this version of the record. It ends with the term, at the latest."""
@@ -57,12 +58,27 @@ class Accounting:
             self._writing.cancel()
             raise
 
+    def foresee_end(self, grant: SessionGrant) -> None:
+        """Once it is written, its clean end can be packed: nothing is to be in the way when the work has ended."""
+        if self._writing is not None:
+            self._writing.add_done_callback(lambda writing: self._pack_end(grant, writing))
+
+    def _pack_end(self, grant: SessionGrant, writing: "asyncio.Future[bool]") -> None:
+        if not writing.cancelled() and writing.exception() is None and writing.result() and self.place.name is not None:
+            mark, end = grant.ended_mark, self._closed(grant, written=True)
+            if end:
+                self._end = mark, requests.packed(self.place.leaving(end))
+
     def send_end(self, grant: SessionGrant) -> "asyncio.Future[Any] | None":
         """Send what releases the term, whose work has ended; None: there is something to wait for first."""
         writing = self._writing
         if grant.unsettled or (writing is not None and (not writing.done() or writing.cancelled() or writing.exception())):
             return None
-        return self.place.send_leave(self._closed(grant, written=writing is not None and writing.result()))
+        if self._end is not None and grant.ended is None and self._end[0] == grant.ended_mark:
+            return self.place.send_leave(self._end[1])
+        return self.place.send_leave(
+            self.place.leaving(self._closed(grant, written=writing is not None and writing.result()))
+        )
 
     async def end(self, grant: SessionGrant, sent: "asyncio.Future[Any] | None") -> None:
         """Release the term; `sent`: what `send_end` has sent. Waits while no server is attached; returns when the session is

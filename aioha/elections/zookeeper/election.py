@@ -12,8 +12,9 @@ from ..protocol import Candidates, Leader
 from .ground import Ground
 from .observer import Observer
 
-__all__ = ["ZooKeeperElection"]
+__all__ = ["TAKING_OVER", "ZooKeeperElection"]
 
+TAKING_OVER = 0.05  # seconds in which who has resigned asks for nothing: the others are at it, or on their way into line
 FIRST_LOOK_BOUND = 1.0  # seconds that entering may take beyond the connect
 LEAVE_BOUND = 5.0  # seconds that the end waits for a removal once the session is closed
 

@@ -23,7 +23,7 @@ from ...wire.errors import ResponseError
 from ..protocol import Grant
 from .attention import Attention
 from .bidding import Bidder
-from .election import ZooKeeperElection
+from .election import TAKING_OVER, ZooKeeperElection
 from .ephemeral_observer import EphemeralObserver
 from .grant import SessionGrant
 from .ground import Ground
@@ -39,7 +39,6 @@ log = logging.getLogger("aioha")
 
 LONGEST_YIELD = 1.0  # seconds that who resigned lets the others go first
 YIELD_SHARE = 1 / 4  # of the session timeout: the same, for short sessions
-TAKING_OVER = 0.05  # seconds in which who has resigned does not even look: the others are at it, or on their way into line
 STUMBLE = 0.05  # seconds, jittered, after a connection was lost under a bid
 
 

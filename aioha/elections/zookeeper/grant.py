@@ -32,7 +32,7 @@ class SessionGrant:
     """Implements `Grant`. `checks` are the requests that only this term passes; `czxid` is its node's. `path`: the
     election's; `node`, `node_version`: the leader's node as we made it.
 
-    `give_up` begins the release; it is called once, after the session has been told to rest nothing on us. `last_will`:
+    `give_up` begins the release, without awaiting; it is called once. `last_will`:
     what the guardian is to do in our place, if it can do anything. `stake`: one that proves the lease already.
     `is_watched`: whoever watches the node calls `node_event`.
     """
@@ -192,14 +192,14 @@ class SessionGrant:
     def release(self) -> "asyncio.Future[None]":
         """Idempotent: every caller waits for the one release."""
         if self._releasing is None:
-            # First stop resting on the lease: an answer to what follows must not lengthen a term that is over.
+            self._releasing = self._give_up(self)  # first of all: others wait for it
+            # No answer to that is heard before we rest on the lease no longer: it must not lengthen a term that is over.
             self.session.heartbeat.drop(self._stake)
             self._unsubscribe()
             self._listener = _nobody
             self.session.forget(self.node_event)
             if self._guardian is not None and self._timed:
                 self._guardian.end(self.session.lease)
-            self._releasing = self._give_up(self)
             self._releasing.add_done_callback(self._unguard)
         return asyncio.shield(self._releasing)
 

@@ -1,7 +1,6 @@
 """What a standby in a queue hears: which nodes have changed since it looked, and whether that is still worth anything."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -22,7 +21,8 @@ class Lookout:
         self.moved = False
         self._changed = set[str]()  # paths
         self._gone = set[str]()
-        self._wake = asyncio.Event()
+        self._is_awake = False
+        self._waiter: asyncio.Future[None] | None = None
         self._unsubscribe: Callable[[], None] = session.subscribe(self.doubt)
 
     def __enter__(self) -> Self:
@@ -37,14 +37,14 @@ class Lookout:
         self.moved = False
         self._changed.clear()
         self._gone.clear()
-        self._wake.clear()
+        self._is_awake = False
 
     def on_event(self, event: int, path: str) -> None:
         """For `ZooKeeperSession.watching`."""
         self._changed.add(path)
         if event == DELETED and not self.moved:
             self._gone.add(path)
-        self._wake.set()
+        self.wake()
 
     def has_changed(self, path: str) -> bool:
         return path in self._changed
@@ -54,16 +54,23 @@ class Lookout:
 
     async def wait(self, bound: float) -> None:
         """Until something happens, at most `bound` seconds. What happened before is not lost."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(bound):
-                await self._wake.wait()
-        self._wake.clear()
+        if not self._is_awake:
+            loop = asyncio.get_running_loop()
+            self._waiter, timer = loop.create_future(), loop.call_later(bound, self.wake)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                timer.cancel()
+        self._is_awake = False
 
     def wake(self) -> None:
         """Something else has happened."""
-        self._wake.set()
+        self._is_awake = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def doubt(self) -> None:
         """Look at everything again."""
         self.moved = True
-        self._wake.set()
+        self.wake()

@@ -94,15 +94,20 @@ class Place:
         self.name, self._is_uncertain = reply.path.rpartition("/")[2], False
         return True
 
-    def send_leave(self, also: Sequence[requests.Request]) -> "asyncio.Future[Any] | None":
-        """Send at once what `leave` would; None: it cannot be sent yet."""
+    def leaving(self, also: Sequence[requests.Request]) -> requests.Request:
+        """What `leave` sends."""
+        return requests.multi(*also, requests.delete(self.path))
+
+    def send_leave(self, leaving: requests.Request) -> "asyncio.Future[Any] | None":
+        """Send that at once; None: it cannot be sent yet."""
         if self.name is None or not self._is_sure:
             return None
-        self.session.forget(self.on_event)
         try:
-            return self.session.send(requests.multi(*also, requests.delete(self.path)))
+            sent = self.session.send(leaving)
         except PASSING:
             return None
+        self.session.forget(self.on_event)
+        return sent
 
     async def leave(self, also: Sequence[requests.Request] = (), sent: "asyncio.Future[Any] | None" = None) -> None:
         """Take the node away, doing `also` this right before it, in the same transaction, where the servers let us. It is
@@ -118,7 +123,7 @@ class Place:
                     await self.session.attached()
                     if not is_sure and not await self._finds_itself():
                         return
-                    reply = self.session.send(requests.multi(*also, requests.delete(self.path)))
+                    reply = self.session.send(self.leaving(also))
                 is_sure = False
                 failed = requests.failure(await reply)
                 if failed is None:

@@ -11,7 +11,7 @@ from ...settings import Settings
 from ..protocol import Grant
 from .accounting import Accounting
 from .dialects import DIALECTS
-from .election import ZooKeeperElection
+from .election import TAKING_OVER, ZooKeeperElection
 from .grant import SessionGrant
 from .ground import Ground
 from .lookout import Lookout
@@ -34,9 +34,10 @@ class QueueElection(ZooKeeperElection):
         self._turn = Turn(ground, settings, self._give_up, sessions.guardian)
 
     async def win(self, *, yielding: bool = False) -> Grant:
-        # Who has resigned joins at the end, and so lets the others go first.
         if self._leaving is not None:
             await asyncio.shield(self._leaving)
+        if yielding:  # who joins at the end lets the others go first anyhow; it is not to be in their way either
+            await asyncio.sleep(TAKING_OVER)
         self._ground.begin()
         while True:
             session = await self._sessions.live()

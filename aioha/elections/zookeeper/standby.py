@@ -115,6 +115,7 @@ class Standby:
                     if not self._turn.is_of(before):
                         return False
                     line.ahead = 1
+                self._turn.foresee(self._place, before)
             elif self._turn.has_news:
                 study_at = now()
         return False

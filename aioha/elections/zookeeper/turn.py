@@ -50,13 +50,38 @@ class Ahead:
     is_ours: bool  # some aioha's
 
 
+Known = tuple[LedgerView, Ended]  # of the terms before ours
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Our term, as it follows from what is known of those before it."""
+
+    place: Place
+    before: Ahead | None
+    accounting: Accounting
+    version: int  # of the record, to be written over
+    old_terms: OldTerms
+    last: Predecessor | None
+    record: Record
+    settle: float
+    is_lifted: bool  # how far our token is, nobody knows before it is written
+    round_trip: float  # seconds, that the record reckons with
+
+    def fits(self, place: Place, before: Ahead | None) -> bool:
+        """It is about these, and the link is not so much slower by now that `LEARNING` has too little to spare."""
+        return self.place is place and self.before is before and place.session.round_trip <= 2 * self.round_trip
+
+
 class _Account:
     """What the record said when it was read, and whether it has been written to since (`was_written`), or anything else has
-    happened to it.
+    happened to it. `closed`: what is known once its term has ended cleanly; `plan`: of our term after that.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.view: LedgerView | None = None
+        self.closed: Known | None = None
+        self.plan: _Plan | None = None
         self.was_written = self.has_changed = False
         self._wake = wake
 
@@ -132,10 +157,18 @@ class Turn:
         except NoAuth as error:
             self._ground.do_without_record(error)
             return
-        account.view = view_of(names, reply, Ended(), longest_grace(session))
+        view = account.view = view_of(names, reply, Ended(), longest_grace(session))
         self._account = account
-        if account.view.unreadable is None:
-            self._succession.saw_token(account.view.token)
+        if view.unreadable is None:
+            self._succession.saw_token(view.token)
+            # The one thing that is written between the beginning of a term and its end is that it has ended cleanly.
+            account.closed = replace(view, version=view.version + 1), Ended(view.token)
+
+    def foresee(self, place: Place, before: Ahead) -> None:
+        """The leader, who is all that is before us, will most likely end cleanly: work out now what our term is then."""
+        account = self._account
+        if account is not None and account.closed is not None and place.czxid is not None and self.is_of(before):
+            account.plan = self._plan(place, place.czxid, before, account.closed)
 
     # ------------------------------------------------------------------ when it comes
 
@@ -144,57 +177,57 @@ class Turn:
 
         Raises `ResponseError`, `ConnectionError`, `SessionFailed`.
         """
-        session = place.session
+        session, account = place.session, self._account
         known = await self._known(session, before, heard=heard)
         if known is None or place.czxid is None:
             return None
-        view, ended = known
-        if view.unreadable is not None:  # whose it was is lost: the one's before us, or of whoever was last
-            token = (place.czxid - 1 if before is None else before.stat.czxid) + view.record.token_base
-            view = replace(view, record=replace(view.record, token=token))
+        plan = account.plan if account is not None and known is account.closed else None
+        if plan is None or not plan.fits(place, before):
+            plan = self._plan(place, place.czxid, before, known)
         self.forget(session)
+        plan.accounting.begin(plan.version)
+        if (plan.is_lifted and not await plan.accounting.is_written()) or not place.is_watched:
+            await plan.accounting.is_written()
+            return None  # it cannot be written, or something has happened to our node meanwhile
+        return await self._granted(plan, place.czxid, stake)
+
+    def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known) -> _Plan:
+        """`czxid`: of our place."""
+        (view, ended), session = known, place.session
+        if view.unreadable is not None:  # whose it was is lost: the one's before us, or of whoever was last
+            token = (czxid - 1 if before is None else before.stat.czxid) + view.record.token_base
+            view = replace(view, record=replace(view.record, token=token))
         last, unfenced, settle = view.predecessor(ended), view.unfenced(ended), view.settle(ended)
+        is_kept = view is not NOTHING
         if before is not None and not _names(view, before):
             last = unrecorded(before.data, before.stat.czxid + view.record.token_base)
             unfenced = newest((last, *unfenced))
-            if before.is_ours and view is not NOTHING:
+            if before.is_ours and is_kept:
                 settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
-        record = self._succession.record(session, view, ended, place.czxid - 1, learning=LEARNING)
-        token = place.czxid + (record.token_base if view is not NOTHING else 0)
+        record = self._succession.record(session, view, ended, czxid - 1, learning=LEARNING)
+        token = czxid + (record.token_base if is_kept else 0)
         record = replace(record, token=token, unfenced=newest(map(brief, unfenced)))
-        accounting = Accounting(self._ground, place, record if view is not NOTHING else None)
-        accounting.begin(view.version)
         # How far our token is lifted nobody could know, should we die before this is written.
-        is_lifted = view is not NOTHING and (record.token_base != view.record.token_base or view.unreadable is not None)
-        if (is_lifted and not await accounting.is_written()) or not place.is_watched:
-            await accounting.is_written()
-            return None  # it cannot be written, or something has happened to our node meanwhile
-        return await self._granted(place, stake, accounting, OldTerms(self._ground, ended, unfenced), last, record, settle)
+        is_lifted = is_kept and (record.token_base != view.record.token_base or view.unreadable is not None)
+        accounting = Accounting(self._ground, place, record if is_kept else None)
+        old_terms = OldTerms(self._ground, ended, unfenced)
+        return _Plan(place, before, accounting, view.version, old_terms, last, record, settle, is_lifted, session.round_trip)
 
-    async def _granted(
-        self,
-        place: Place,
-        stake: Stake,
-        accounting: Accounting,
-        old_terms: OldTerms,
-        last: Predecessor | None,
-        record: Record,
-        settle: float,
-    ) -> SessionGrant:
-        session, settings = place.session, self._settings
-        assert place.czxid is not None
+    async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:
+        place, accounting, record, settings = plan.place, plan.accounting, plan.record, self._settings
+        session = place.session
         grant = SessionGrant(
             session,
             settings.clock,
             path=self._ground.path,
             node=place.path,
             node_version=ANY_VERSION,
-            czxid=place.czxid,
+            czxid=czxid,
             leader=Leader(settings.identity, settings.payload, record.token, wall_time()),
             number=record.number if accounting.record is not None else None,
-            predecessor=last,
-            settle=settle,
-            old_terms=old_terms,
+            predecessor=plan.last,
+            settle=plan.settle,
+            old_terms=plan.old_terms,
             stop_grace=settings.grace_within(session.timeout),
             checks=[requests.check(place.path, ANY_VERSION)],
             has_seat=False,
@@ -207,6 +240,7 @@ class Turn:
             is_watched=True,
         )
         place.heard = grant.node_event
+        accounting.foresee_end(grant)
         refusal = self._succession.refusal(record.token)
         if refusal is not None:
             await grant.release()
@@ -215,16 +249,14 @@ class Turn:
             log.warning("%s: %d terms to fence, and no more are remembered", self._ground.path, MOST_UNFENCED)
         return grant
 
-    async def _known(
-        self, session: ZooKeeperSession, before: Ahead | None, *, heard: bool
-    ) -> tuple[LedgerView, Ended] | None:
+    async def _known(self, session: ZooKeeperSession, before: Ahead | None, *, heard: bool) -> Known | None:
         """What is known of the terms before, asking only where it was not heard. None: look again."""
         if not self._ground.keeps_record:
             return NOTHING, Ended()
         known = _heard(self._account, before) if heard else None
         return known if known is not None else await self._read(session)
 
-    async def _read(self, session: ZooKeeperSession) -> tuple[LedgerView, Ended] | None:
+    async def _read(self, session: ZooKeeperSession) -> Known | None:
         """All that is written of the terms before; None: nothing may be, look again."""
         try:
             view = await Ledger(session, self._ground.names).read()
@@ -246,7 +278,7 @@ def _names(view: LedgerView, before: Ahead) -> bool:
     return view.record.token == before.stat.czxid + view.record.token_base
 
 
-def _heard(account: _Account | None, before: Ahead | None) -> tuple[LedgerView, Ended] | None:
+def _heard(account: _Account | None, before: Ahead | None) -> Known | None:
     """What is known of the term before without asking again; None: not all that matters."""
     if account is None or account.view is None or before is None:
         return None
@@ -255,9 +287,6 @@ def _heard(account: _Account | None, before: Ahead | None) -> tuple[LedgerView, 
         return None
     if not account.has_changed:
         return view, Ended(view.token if view.record.ended else 0)
-    if view.record.ended:
-        return None
-    if not account.was_written:
-        return None  # deleted by hand
-    # The one thing that is written between the beginning of a term and its end is that it has ended cleanly.
-    return replace(view, version=view.version + 1), Ended(view.token)
+    return (
+        account.closed if account.was_written and not view.record.ended else None
+    )  # deleted by hand, or written by who knows
