@@ -124,8 +124,8 @@ class Stage:
 
     def may_lose_data(self, server: Server) -> bool:
         """Whether all others serve, and have all that was ever agreed on."""
-        newest, others = self.truth.newest().zxid, [each for each in self.ensemble.servers if each is not server]
-        return bool(others) and all(each.mode() and each.disk.newest >= newest for each in others)
+        agreed, others = self.truth.agreed, [each for each in self.ensemble.servers if each is not server]
+        return bool(others) and all(each.mode() and each.disk.newest >= agreed for each in others)
 
     @property
     def is_quiet(self) -> bool:

@@ -39,6 +39,7 @@ class Truth:
         self.owner = 0  # of the leader's node; 0: there is none
         self.czxid = 0  # of the newest leader's node
         self.transactions = 0
+        self._told = 0  # zxid
         self._ensemble = ensemble
         self._path = path
         self._history = history
@@ -48,15 +49,19 @@ class Truth:
         ensemble.on_session_over = self._session_over
 
     def newest(self) -> Tree:
-        """Of all servers: it shows all that anybody has been told is committed."""
+        """Of all servers. What is committed may be in their logs only, while all that have applied it are rolled back."""
         return max((server.tree for server in self._ensemble.servers), key=lambda tree: tree.zxid)
+
+    @property
+    def agreed(self) -> int:
+        """zxid up to which all is committed, as far as anybody has been told."""
+        return max(self.newest().zxid, self._told)
 
     def began(self, candidate: Candidate, session: int, czxid: int) -> None:
         """I8."""
-        node = self.newest().get(self.node) if self.node else None
-        mine = node is not None and (node.owner, node.zxid) == (session, czxid)
+        mine = (self.owner, self.czxid) == (session, czxid)
         if not mine and not self.by_hand & {session, czxid}:
-            found = "there is none" if node is None else f"it is of session {node.owner:#x}, made at {node.zxid:#x}"
+            found = f"it is of session {self.owner:#x}, made at {self.czxid:#x}" if self.owner else "there is none"
             what = f"{candidate.name} begins on a leader's node of session {session:#x}, made at {czxid:#x}, and {found}"
             self._violated("I8", what)
 
@@ -67,6 +72,7 @@ class Truth:
     # ------------------------------------------------------------------ what the servers commit
 
     def _committed(self, txn: Txn) -> None:
+        self._told = max(self._told, txn.zxid)
         if txn.op == Op.CREATE_SESSION:
             self._happened("session")
         for change in txn.changes:
