@@ -20,7 +20,7 @@ class Lookout:
         self.session = session
         self.moved = False
         self._changed = set[str]()  # paths
-        self._gone = set[str]()
+        self._gone = dict[str, None]()  # in the order in which they went
         self._is_awake = False
         self._waiter: asyncio.Future[None] | None = None
         self._unsubscribe: Callable[[], None] = session.subscribe(self.doubt)
@@ -43,7 +43,7 @@ class Lookout:
         """For `ZooKeeperSession.watching`."""
         self._changed.add(path)
         if event == DELETED and not self.moved:
-            self._gone.add(path)
+            self._gone.setdefault(path)
         self.wake()
 
     def has_changed(self, path: str) -> bool:
@@ -51,6 +51,10 @@ class Lookout:
 
     def has_gone(self, path: str) -> bool:
         return path in self._gone
+
+    def went_first(self, path: str, other: str) -> bool:
+        """Whether that one has gone while the other was still there."""
+        return next((each for each in self._gone if each in (path, other)), None) == path
 
     async def wait(self, bound: float) -> None:
         """Until something happens, at most `bound` seconds. What happened before is not lost."""

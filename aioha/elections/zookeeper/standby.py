@@ -54,6 +54,7 @@ class Standby:
         self._dialect = dialect
         self._session = place.session
         self._stake: Stake | None = None
+        self._behind: Ahead | None = None  # one of ours that we were behind, and that has perhaps led since
 
     async def wait(self) -> SessionGrant | None:
         """Until we lead; None: the session is dead. Raises `SessionFailed`, `LayoutMismatch`."""
@@ -78,7 +79,8 @@ class Standby:
 
     async def _round(self) -> SessionGrant | None:
         """Look at the line, and wait until our turn has come or we must look again (None)."""
-        self._lookout.reset()
+        lookout = self._lookout
+        lookout.reset()
         self._turn.forget(self._session)
         if self._place.name is None:
             await self._turn.prepare(self._session, self._refuse_strangers)
@@ -87,8 +89,11 @@ class Standby:
         if line is None:
             return None
         if line.before is None:
-            return await self._turn.lead(self._place, None, self._proving())
+            return await self._turn.lead(self._place, None, self._proving(), behind=self._behind)
+        self._behind = line.before if line.before.is_ours else None
         if not await self._has_come(line, line.before):
+            if line.further is not None and lookout.went_first(line.before.path, line.further):
+                self._behind = None  # there was somebody ahead of it until it went
             return None
         return await self._turn.lead(self._place, line.before, self._proving(), heard=True)
 

@@ -172,8 +172,11 @@ class Turn:
 
     # ------------------------------------------------------------------ when it comes
 
-    async def lead(self, place: Place, before: Ahead | None, stake: Stake, *, heard: bool = False) -> SessionGrant | None:
-        """Lead: nobody is ahead. None: look again. `heard`: all that was to be heard has been heard, in order.
+    async def lead(
+        self, place: Place, before: Ahead | None, stake: Stake, *, heard: bool = False, behind: Ahead | None = None
+    ) -> SessionGrant | None:
+        """Lead: nobody is ahead. None: look again. `heard`: all that was to be heard has been heard, in order. `behind`: who
+        may have led for a moment, so short that it left no record, while we did not look.
 
         Raises `ResponseError`, `ConnectionError`, `SessionFailed`.
         """
@@ -183,7 +186,7 @@ class Turn:
             return None
         plan = account.plan if account is not None and known is account.closed else None
         if plan is None or not plan.fits(place, before):
-            plan = self._plan(place, place.czxid, before, known)
+            plan = self._plan(place, place.czxid, before, known, behind)
         self.forget(session)
         plan.accounting.begin(plan.version)
         if (plan.is_lifted and not await plan.accounting.is_written()) or not place.is_watched:
@@ -191,8 +194,8 @@ class Turn:
             return None  # it cannot be written, or something has happened to our node meanwhile
         return await self._granted(plan, place.czxid, stake)
 
-    def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known) -> _Plan:
-        """`czxid`: of our place."""
+    def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known, behind: Ahead | None = None) -> _Plan:
+        """`czxid`: of our place. `behind`: see `lead`."""
         (view, ended), session = known, place.session
         if view.unreadable is not None:  # whose it was is lost: the one's before us, or of whoever was last
             token = (czxid - 1 if before is None else before.stat.czxid) + view.record.token_base
@@ -202,8 +205,9 @@ class Turn:
         if before is not None and not _names(view, before):
             last = unrecorded(before.data, before.stat.czxid + view.record.token_base)
             unfenced = newest((last, *unfenced))
-            if before.is_ours and is_kept:
-                settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
+        unnamed = before or behind
+        if unnamed is not None and unnamed.is_ours and is_kept and not _names(view, unnamed):
+            settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
         record = self._succession.record(session, view, ended, czxid - 1, learning=LEARNING)
         token = czxid + (record.token_base if is_kept else 0)
         record = replace(record, token=token, unfenced=newest(map(brief, unfenced)))
