@@ -30,13 +30,13 @@ STUMBLE = 0.05  # seconds, jittered, after a lost connection
 
 
 class Accounting:
-    """Of one term. `record`: what is to be written; None: nothing."""
+    """Of one term. `record`: what is to be written; None: nothing. `check`: the request that only this term passes."""
 
     def __init__(self, ground: Ground, place: Place, record: Record | None) -> None:
         self.place = place
         self.record = record
         self._ground = ground
-        self._check = requests.check(place.path, ANY_VERSION)
+        self.check = requests.check(place.path, ANY_VERSION)
         self._writing: asyncio.Future[bool] | None = None
         self._end: tuple[bytes, requests.Request] | None = None  # the clean end, ready to be sent, and its mark
 
@@ -119,7 +119,7 @@ class Accounting:
             try:
                 await session.attached()
                 write = requests.set_data(self._ground.names.record, record.encode(), version)
-                failed = requests.failure(await session.send(requests.multi(self._check, write)))
+                failed = requests.failure(await session.send(requests.multi(self.check, write)))
                 if failed is None:
                     return True
                 found = await self._version_after(record, *failed)

@@ -22,7 +22,8 @@ from .ground import Ground
 from .lookout import Lookout
 from .place import Place
 from .queue_observer import insist_on
-from .turn import Ahead, Turn
+from .studied import Ahead
+from .turn import Turn
 from .znodes import PASSING, commit_something, explain_refusal, stat_or_none
 
 __all__ = ["Standby"]

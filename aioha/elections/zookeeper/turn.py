@@ -1,8 +1,7 @@
 """Our turn in a queue: what is known of the term before when it comes, the term that we get, and how that is accounted for.
 
-The record is written when we lead already: nobody waits for it, and it fences nothing here, our member node does. Whoever
-leads writes it twice, at the beginning and in the transaction that ends the term cleanly. So a standby that has read it
-once since the leader began hears of a clean end on its watch, in front of the event that makes it lead itself.
+The record is written when we lead already: nobody waits for it, and it fences nothing here, our member node does. What a
+standby may know beforehand is in `studied`.
 """
 
 import asyncio
@@ -18,39 +17,23 @@ from ...leaders import Predecessor
 from ...record import Record
 from ...session import ZooKeeperSession
 from ...settings import Settings
-from ...wire import requests
 from ...wire.errors import NoAuth, NoNode
-from ...wire.requests import Stat
-from ...wire.watches import CHANGED
 from ..protocol import Leader
 from .accounting import ANY_VERSION, Accounting
 from .grant import SessionGrant
 from .ground import Ground
-from .ledger import Ledger, LedgerView, longest_grace, unrecorded, view_of
+from .ledger import Ledger, LedgerView, longest_grace, unrecorded
 from .oldterms import OldTerms
 from .place import Place
+from .studied import Ahead, Known, Studied, names
 from .succession import Succession
 
-__all__ = ["Ahead", "Turn"]
+__all__ = ["Turn"]
 
 log = logging.getLogger("aioha")
 
 LEARNING = 6  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
-NEWS = 0.005  # seconds between events of one transaction, at most
 NOTHING = LedgerView(Record(), -1, 0, Ended())
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """The member before ours, as last seen."""
-
-    path: str
-    stat: Stat
-    data: bytes
-    is_ours: bool  # some aioha's
-
-
-Known = tuple[LedgerView, Ended]  # of the terms before ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +42,7 @@ class _Plan:
 
     place: Place
     before: Ahead | None
+    known: Known
     accounting: Accounting
     version: int  # of the record, to be written over
     old_terms: OldTerms
@@ -68,27 +52,10 @@ class _Plan:
     is_lifted: bool  # how far our token is, nobody knows before it is written
     round_trip: float  # seconds, that the record reckons with
 
-    def fits(self, place: Place, before: Ahead | None) -> bool:
+    def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
         """It is about these, and the link is not so much slower by now that `LEARNING` has too little to spare."""
-        return self.place is place and self.before is before and place.session.round_trip <= 2 * self.round_trip
-
-
-class _Account:
-    """What the record said when it was read, and whether it has been written to since (`was_written`), or anything else has
-    happened to it. `closed`: what is known once its term has ended cleanly; `plan`: of our term after that.
-    """
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.view: LedgerView | None = None
-        self.closed: Known | None = None
-        self.plan: _Plan | None = None
-        self.was_written = self.has_changed = False
-        self._wake = wake
-
-    def on_event(self, event: int, path: str) -> None:
-        """Most often it is a clean end, and the event that makes us lead comes next: nothing is to be in its way."""
-        self.was_written, self.has_changed = event == CHANGED, True
-        asyncio.get_running_loop().call_later(NEWS, self._wake)
+        is_about = self.place is place and self.before is before and self.known is known
+        return is_about and place.session.round_trip <= 2 * self.round_trip
 
 
 class Turn:
@@ -107,7 +74,8 @@ class Turn:
         self._give_up = give_up
         self._guardian = guardian
         self._succession = Succession(ground, settings)
-        self._account: _Account | None = None
+        self._studied: Studied | None = None
+        self._foreseen: _Plan | None = None  # what follows if the leader ends cleanly
         self._prepared = 0  # for which session
 
     def reaches(self, session: ZooKeeperSession, enough: float) -> bool:
@@ -127,48 +95,42 @@ class Turn:
 
     def is_of(self, before: Ahead) -> bool:
         """What was studied is about the term of this member, which goes on."""
-        view = self._account.view if self._account is not None and not self._account.has_changed else None
-        return view is not None and view.unreadable is None and _names(view, before) and not view.record.ended
+        return self._studied is not None and self._studied.is_of(before)
 
     @property
     def has_news(self) -> bool:
-        """The record was written to since it was studied."""
-        return self._account is not None and self._account.has_changed
+        """What was studied has changed since."""
+        return self._studied is not None and self._studied.has_changed
 
     def forget(self, session: ZooKeeperSession) -> None:
         """What was studied is worth nothing any more."""
-        if self._account is not None:
-            session.forget(self._account.on_event)
-            self._account = None
+        if self._studied is not None:
+            session.forget(self._studied.on_event)
+            self._studied = self._foreseen = None
 
     async def study(self, session: ZooKeeperSession, wake: Callable[[], None]) -> None:
-        """Read what the leader has written, and hear of it when it is written to. Raises `ResponseError`."""
+        """Read what is written of the leader's term, and hear of it when that changes. Raises `ResponseError`."""
         self.forget(session)
         if not self._ground.keeps_record:
             return
-        names = self._ground.names
-        # A callback of its own: what an older watch still tells was before this reading.
-        account = _Account(wake)
+        studied = Studied(self._ground.names, wake)
         try:
-            reply = await session.watching(requests.get(names.record, watch=True), account.on_event)
+            view = await studied.read(session)
         except NoNode:
             await self._ground.prepare(session)
             return
         except NoAuth as error:
             self._ground.do_without_record(error)
             return
-        view = account.view = view_of(names, reply, Ended(), longest_grace(session))
-        self._account = account
+        self._studied = studied
         if view.unreadable is None:
             self._succession.saw_token(view.token)
-            # The one thing that is written between the beginning of a term and its end is that it has ended cleanly.
-            account.closed = replace(view, version=view.version + 1), Ended(view.token)
 
     def foresee(self, place: Place, before: Ahead) -> None:
         """The leader, who is all that is before us, will most likely end cleanly: work out now what our term is then."""
-        account = self._account
-        if account is not None and account.closed is not None and place.czxid is not None and self.is_of(before):
-            account.plan = self._plan(place, place.czxid, before, account.closed)
+        studied = self._studied
+        if studied is not None and studied.closed is not None and place.czxid is not None and studied.is_of(before):
+            self._foreseen = self._plan(place, place.czxid, before, studied.closed)
 
     # ------------------------------------------------------------------ when it comes
 
@@ -180,12 +142,11 @@ class Turn:
 
         Raises `ResponseError`, `ConnectionError`, `SessionFailed`.
         """
-        session, account = place.session, self._account
+        session, plan = place.session, self._foreseen
         known = await self._known(session, before, heard=heard)
         if known is None or place.czxid is None:
             return None
-        plan = account.plan if account is not None and known is account.closed else None
-        if plan is None or not plan.fits(place, before):
+        if plan is None or not plan.fits(place, before, known):
             plan = self._plan(place, place.czxid, before, known, behind)
         self.forget(session)
         plan.accounting.begin(plan.version)
@@ -202,11 +163,11 @@ class Turn:
             view = replace(view, record=replace(view.record, token=token))
         last, unfenced, settle = view.predecessor(ended), view.unfenced(ended), view.settle(ended)
         is_kept = view is not NOTHING
-        if before is not None and not _names(view, before):
+        if before is not None and not names(view, before):
             last = unrecorded(before.data, before.stat.czxid + view.record.token_base)
             unfenced = newest((last, *unfenced))
         unnamed = before or behind
-        if unnamed is not None and unnamed.is_ours and is_kept and not _names(view, unnamed):
+        if unnamed is not None and unnamed.is_ours and is_kept and not names(view, unnamed):
             settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
         record = self._succession.record(session, view, ended, czxid - 1, learning=LEARNING)
         token = czxid + (record.token_base if is_kept else 0)
@@ -215,7 +176,9 @@ class Turn:
         is_lifted = is_kept and (record.token_base != view.record.token_base or view.unreadable is not None)
         accounting = Accounting(self._ground, place, record if is_kept else None)
         old_terms = OldTerms(self._ground, ended, unfenced)
-        return _Plan(place, before, accounting, view.version, old_terms, last, record, settle, is_lifted, session.round_trip)
+        return _Plan(
+            place, before, known, accounting, view.version, old_terms, last, record, settle, is_lifted, session.round_trip
+        )
 
     async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:
         place, accounting, record, settings = plan.place, plan.accounting, plan.record, self._settings
@@ -233,7 +196,7 @@ class Turn:
             settle=plan.settle,
             old_terms=plan.old_terms,
             stop_grace=settings.grace_within(session.timeout),
-            checks=[requests.check(place.path, ANY_VERSION)],
+            checks=[accounting.check],
             has_seat=False,
             no_transactions=None,
             acl=self._ground.acl,
@@ -257,7 +220,7 @@ class Turn:
         """What is known of the terms before, asking only where it was not heard. None: look again."""
         if not self._ground.keeps_record:
             return NOTHING, Ended()
-        known = _heard(self._account, before) if heard else None
+        known = self._studied.after(before) if heard and self._studied is not None and before is not None else None
         return known if known is not None else await self._read(session)
 
     async def _read(self, session: ZooKeeperSession) -> Known | None:
@@ -275,22 +238,3 @@ class Turn:
         else:
             self._succession.saw_token(view.token)
         return view, view.ended
-
-
-def _names(view: LedgerView, before: Ahead) -> bool:
-    """Whether the record is of this member's term."""
-    return view.record.token == before.stat.czxid + view.record.token_base
-
-
-def _heard(account: _Account | None, before: Ahead | None) -> Known | None:
-    """What is known of the term before without asking again; None: not all that matters."""
-    if account is None or account.view is None or before is None:
-        return None
-    view = account.view
-    if view.unreadable is not None or view.record.unfenced or not _names(view, before):
-        return None
-    if not account.has_changed:
-        return view, Ended(view.token if view.record.ended else 0)
-    return (
-        account.closed if account.was_written and not view.record.ended else None
-    )  # deleted by hand, or written by who knows
