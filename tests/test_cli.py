@@ -57,6 +57,8 @@ def test_each_command_helps(tmp_path: Path, command: str) -> None:
         (["status", "local:billing", "--connect-timeout", "soon"], "--connect-timeout"),
         (["watch", "local:billing", "--layout", "odd"], "odd"),
         (["run", "local:billing", "--layout", "odd", "--", "true"], "odd"),
+        (["run", NOWHERE, "--layout", "hadoop", "--", "true"], "layout=hadoop: not with run"),
+        (["run", f"{NOWHERE}&layout=hadoop", "--", "true"], "layout=hadoop: not with run"),
         (["run", "local:billing", "--stop-grace", "5", "--session-timeout", "8", "--", "true"], "stop_grace 5 s"),
         (["run", "local:billing", "--kill-after", "-1", "--", "true"], "--kill-after"),
         (["run", "local:billing", "--kill-after", "nan", "--", "true"], "--kill-after"),

@@ -82,29 +82,46 @@ def test_a_refusal_says_what_to_do() -> None:
     assert str(other) == f"the servers refused /service/e: {BadVersion()} (candidate me)"
 
 
-NEEDS = "and layout=ephemeral needs the path for itself: choose another path"
+NEEDS = "and layouts ephemeral and mooon need the path for themselves"
 GUID = "32a7c6a4-1f5d-4f0e-9b61-0d6ac6f7ee1b"
 
 
 @pytest.mark.parametrize(
-    ("children", "what"),
+    ("children", "what", "advice"),
     [
-        ([], "a node that no session owns"),
-        (["b", "a"], "a node that no session owns (it holds a, b)"),
-        (["d", "c", "b", "a"], "a node that no session owns (it holds a, b, c)"),
+        ([], "a node that no session owns", "delete it, if nothing needs it, or choose"),
+        (["b", "a"], "a node that no session owns (it holds a, b)", "choose"),
+        (["d", "c", "b", "a"], "a node that no session owns (it holds a, b, c)", "choose"),
         (
             [f"_c_{GUID}-latch-0000000001"],
             f"the root of a Curator LeaderLatch election (it holds _c_{GUID}-latch-0000000001)",
+            "choose layout=latch, or",
         ),
-        (["_c_1-lock-02"], "the root of a Curator LeaderSelector or go-zookeeper election (it holds _c_1-lock-02)"),
-        (["z", "1__lock__02"], "the root of a kazoo election (it holds 1__lock__02, z)"),
-        (["ActiveStandbyElectorLock"], "the root of a Hadoop election (it holds ActiveStandbyElectorLock)"),
-        (["n_01"], "the root of a ZooKeeper's LeaderElectionSupport election (it holds n_01)"),
+        (
+            ["_c_1-lock-02"],
+            "the root of a Curator LeaderSelector or go-zookeeper election (it holds _c_1-lock-02)",
+            "choose layout=selector or go-zk, or",
+        ),
+        (
+            ["z", "1__lock__02"],
+            "the root of a kazoo election (it holds 1__lock__02, z)",
+            "choose layout=kazoo, or",
+        ),
+        (
+            ["ActiveStandbyElectorLock"],
+            "the root of a Hadoop election (it holds ActiveStandbyElectorLock)",
+            "choose layout=hadoop, or",
+        ),
+        (
+            ["n_01"],
+            "the root of a ZooKeeper's LeaderElectionSupport election (it holds n_01)",
+            "choose layout=zk-recipes, or",
+        ),
     ],
 )
-async def test_what_a_path_holds_that_is_no_leaders_node_is_named(children: list[str], what: str) -> None:
+async def test_what_a_path_holds_that_is_no_leaders_node_is_named(children: list[str], what: str, advice: str) -> None:
     session = script(listed(*children))
     error = await mismatch(session, "/service/e")
     session.assert_asked("children /service/e")
     assert type(error) is LayoutMismatch
-    assert str(error) == f"/service/e is {what}, {NEEDS}"
+    assert str(error) == f"/service/e is {what}, {NEEDS}: {advice} another path"

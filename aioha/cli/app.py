@@ -148,6 +148,8 @@ def run(
     if not kill_after >= 0:  # nan, too
         raise Failure(USAGE, f"--kill-after: must be a number of seconds, 0 or more, got {kill_after:g}")
     elector, settings, shown = _elector(where, options, guardian="tree")
+    if settings.layout == "hadoop":
+        raise Failure(USAGE, "layout=hadoop: not with run, which has no hook to fence another leader with")
     plan = run_command.Plan(shown, context.obj, once, kill_after, settings.grace_within)
     ours = elector.election.guardian
     guard = Registered(ours, log_json=log_json) if ours is not None else None

@@ -17,11 +17,11 @@ PASSING = (ConnectionLoss, SessionExpired, SessionMoved, ConnectionError)
 
 # Children by which other software's elections are known; for a diagnosis, never for a decision.
 _MARKS = {
-    "-latch-": "Curator LeaderLatch",
-    "-lock-": "Curator LeaderSelector or go-zookeeper",
-    "__lock__": "kazoo",
-    "ActiveStandbyElectorLock": "Hadoop",
-    "n_": "ZooKeeper's LeaderElectionSupport",
+    "-latch-": ("Curator LeaderLatch", "latch"),
+    "-lock-": ("Curator LeaderSelector or go-zookeeper", "selector or go-zk"),
+    "__lock__": ("kazoo", "kazoo"),
+    "ActiveStandbyElectorLock": ("Hadoop", "hadoop"),
+    "n_": ("ZooKeeper's LeaderElectionSupport", "zk-recipes"),
 }
 
 
@@ -77,7 +77,10 @@ async def mismatch(session: ZooKeeperSession, path: str) -> LayoutMismatch:
     """The diagnosis for a node that cannot be a leader's node of the `ephemeral` layout."""
     children: list[str] = (await session.send(requests.children(path))).children
     found = sorted(children)[:3]
-    kind = next((kind for mark, kind in _MARKS.items() for child in children if mark in child), None)
+    kind, layout = next((known for mark, known in _MARKS.items() for child in children if mark in child), (None, None))
     what = f"the root of a {kind} election" if kind else "a node that no session owns"
     inside = f" (it holds {', '.join(found)})" if found else ""
-    return LayoutMismatch(f"{path} is {what}{inside}, and layout=ephemeral needs the path for itself: choose another path")
+    advice = f"choose layout={layout}, or" if kind else "choose" if found else "delete it, if nothing needs it, or choose"
+    return LayoutMismatch(
+        f"{path} is {what}{inside}, and layouts ephemeral and mooon need the path for themselves: {advice} another path"
+    )
