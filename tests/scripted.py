@@ -78,6 +78,7 @@ def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float) -> Any
         created_zxid=czxid,
         last_modified_zxid=mzxid,
         created=round(since * 1000),
+        modified=round((since + 0.25) * 1000),
         version=version,
         ephemeral_owner=owner,
         num_children=0,

@@ -30,7 +30,13 @@ class SaysOnce:
     def __init__(self, record: bytes, ended: bytes, *, timeout: float, czxid: int, mzxid: int, version: int) -> None:
         self.timeout = timeout
         stat = SimpleNamespace(
-            created_zxid=czxid, last_modified_zxid=mzxid, created=0, version=version, ephemeral_owner=0, num_children=2
+            created_zxid=czxid,
+            last_modified_zxid=mzxid,
+            created=0,
+            modified=0,
+            version=version,
+            ephemeral_owner=0,
+            num_children=2,
         )
         self._replies = [SimpleNamespace(data=data, stat=stat) for data in (record, ended)]
 

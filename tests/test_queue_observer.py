@@ -18,7 +18,7 @@ from aioha.wire.errors import ConnectionLoss, NoAuth, NoNode
 RECORD = Record(number=3, identity="first", token_base=5, token=105).encode()
 SYNC, RECORDED, LIST = "sync /e", "get /e.aioha", "children /e"
 ONE, TWO, THREE = (f"n_{number:010d}" for number in (1, 2, 3))
-FIRST = Leader("first", b"1", 105, 12.5)
+FIRST = Leader("first", b"1", 105, 0.25)  # since its record was written
 SECOND = Leader("2", b"2\0", 106, 13.5)
 
 
@@ -64,7 +64,7 @@ async def test_an_unreadable_record_says_nothing(caplog: pytest.LogCaptureFixtur
         (got(None, 200, since=1.5), Leader("", b"", 205, 1.5)),
         (got(b"aX\0", 200, since=1.5), Leader("aX", b"aX\0", 205, 1.5)),
         (got(b"\xff\0", 200, since=1.5), Leader("\ufffd", b"\xff\0", 205, 1.5)),
-        (got(None, 100, since=1.5), Leader("first", b"", 105, 1.5)),
+        (got(None, 100, since=1.5), Leader("first", b"", 105, 0.25)),
     ],
 )
 async def test_what_a_member_says_of_itself(reply: Any, leader: Leader) -> None:

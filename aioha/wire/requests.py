@@ -39,11 +39,12 @@ CONTAINER_OWNER = -(1 << 63)  # ephemeralOwner of a container node; TTL nodes ha
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What the servers know of a node. `czxid`: the change that created it; `ctime`: wall time in seconds."""
+    """What the servers know of a node. `czxid`: the change that created it; `ctime`, `mtime`: wall time in seconds."""
 
     czxid: int
     mzxid: int
     ctime: float
+    mtime: float
     version: int
     owner: int
     children: int
@@ -61,6 +62,7 @@ def stat_of(reply: Any) -> Stat:
         czxid=raw.created_zxid,
         mzxid=raw.last_modified_zxid,
         ctime=raw.created / 1000,
+        mtime=raw.modified / 1000,
         version=raw.version,
         owner=raw.ephemeral_owner,
         children=raw.num_children,

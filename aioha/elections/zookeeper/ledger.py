@@ -11,7 +11,7 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...ended import Ended, parse_ended
@@ -95,6 +95,7 @@ class LedgerView:
     zxid: int  # of the takeover that wrote it
     ended: Ended
     unreadable: bytes | None = None  # what stood there, if it was rubbish: `record` then says what is safe to think
+    written: float = field(default=0.0, compare=False)  # wall time in seconds, for people
 
     @property
     def token(self) -> int:
@@ -181,7 +182,7 @@ def view_of(names: Names, reply: Any, ended: Ended, grace: float) -> LedgerView:
     """From the reply to a `get` of the record. `grace`: seconds that whoever wrote it may need, should it be rubbish."""
     stat, raw = requests.stat_of(reply), reply.data or b""
     try:
-        return LedgerView(parse_record(raw), stat.version, stat.mzxid, ended)
+        return LedgerView(parse_record(raw), stat.version, stat.mzxid, ended, written=stat.mtime)
     except ValueError as error:
         log.warning(
             "record %s cannot be read (%s); the next takeover replaces it, and keeps what stood there in %s",

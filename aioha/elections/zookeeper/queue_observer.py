@@ -92,7 +92,8 @@ class QueueObserver(Observer):
         base = view.record.token_base if view is not None else 0
         token = stat.czxid + base
         if view is not None and view.record.token == token:
-            return Leader(view.record.identity, data, token, stat.ctime)
+            # The node is as old as its place in line; the record was written when its term began.
+            return Leader(view.record.identity, data, token, view.written)
         return Leader(data.rstrip(b"\0").decode(errors="replace"), data, token, stat.ctime)
 
     async def _refuse_a_leaders_node(self, session: ZooKeeperSession) -> None:
