@@ -6,8 +6,6 @@ import pytest
 from bareelections import ONE_WAY, ROUND_TRIP, Scene, T, facts, played
 from test_queue_trouble import in_line, member
 
-from aioha.record import parse_record
-
 
 def test_who_has_gone_out_of_the_middle_makes_nobody_next_who_is_not() -> None:
     async def play(scene: Scene) -> None:
@@ -85,40 +83,5 @@ def test_whoever_leaves_the_line_changes_no_more_than_that(gone: int) -> None:
         assert (await last).leader.identity == "d"
         assert scene.now - begun == pytest.approx(2 * ONE_WAY)
         assert facts(last.result())["predecessor"] == (grant.leader.identity, grant.token, True)
-
-    played(play)
-
-
-def test_who_has_led_for_a_moment_while_nobody_could_look_is_given_time() -> None:
-    async def play(scene: Scene) -> None:
-        first, second, third = await in_line(scene, "a", "b", "c")
-        scene.simulation.network.silence("zk1", "c")
-        releasing = scene.candidates["a"].begin_release(first)
-        grant = await second
-        scene.operator.delete(grant.node)  # by hand, before it could write its record
-        await releasing
-        await asyncio.sleep(5 * ROUND_TRIP)
-        assert parse_record(scene.data(".aioha")).identity == "a"
-        scene.simulation.network.heal("zk1", "c")
-        led = await third
-        assert led.settle == pytest.approx(T / 4)
-        assert led.predecessor.identity == "a"
-        assert led.unfenced == ()
-
-    played(play)
-
-
-def test_who_has_left_the_line_before_the_leader_did_has_not_led() -> None:
-    async def play(scene: Scene) -> None:
-        first, second, third = await in_line(scene, "a", "b", "c")
-        scene.simulation.network.silence("zk1", "c")
-        second.cancel()
-        await asyncio.sleep(2 * ROUND_TRIP)
-        await scene.candidates["a"].release(first)
-        await asyncio.sleep(5 * ROUND_TRIP)
-        scene.simulation.network.heal("zk1", "c")
-        led = await third
-        assert led.settle == 0
-        assert led.predecessor.ended_cleanly
 
     played(play)

@@ -39,6 +39,7 @@ class QueueElection(ZooKeeperElection):
         if yielding:  # who joins at the end lets the others go first anyhow; it is not to be in their way either
             await asyncio.sleep(TAKING_OVER)
         self._ground.begin()
+        self._turn.forerunners.forget()
         while True:
             session = await self._sessions.live()
             place = Place(session, self.path, self._dialect, self._settings.payload, self._ground.acl)

@@ -36,11 +36,11 @@ SETTLING = 0.05  # seconds until who has just begun to lead will have written th
 
 @dataclass(slots=True)
 class _Line:
-    """Who is ahead of us: how many, the one before us, and the node of the one before that."""
+    """Who is ahead of us: how many, the one before us, and the one before that."""
 
     ahead: int
     before: Ahead | None = None
-    further: str | None = None
+    further: Ahead | None = None
 
 
 class Standby:
@@ -55,7 +55,6 @@ class Standby:
         self._dialect = dialect
         self._session = place.session
         self._stake: Stake | None = None
-        self._behind: Ahead | None = None  # one of ours that we were behind, and that has perhaps led since
 
     async def wait(self) -> SessionGrant | None:
         """Until we lead; None: the session is dead. Raises `SessionFailed`, `LayoutMismatch`."""
@@ -80,8 +79,7 @@ class Standby:
 
     async def _round(self) -> SessionGrant | None:
         """Look at the line, and wait until our turn has come or we must look again (None)."""
-        lookout = self._lookout
-        lookout.reset()
+        self._lookout.reset()
         self._turn.forget(self._session)
         if self._place.name is None:
             await self._turn.prepare(self._session, self._refuse_strangers)
@@ -90,13 +88,11 @@ class Standby:
         if line is None:
             return None
         if line.before is None:
-            return await self._turn.lead(self._place, None, self._proving(), behind=self._behind)
-        self._behind = line.before if line.before.is_ours else None
+            return await self._turn.lead(self._place, self._proving())
+        self._turn.forerunners.saw(line.ahead, [each for each in (line.further, line.before) if each is not None])
         if not await self._has_come(line, line.before):
-            if line.further is not None and lookout.went_first(line.before.path, line.further):
-                self._behind = None  # there was somebody ahead of it until it went
             return None
-        return await self._turn.lead(self._place, line.before, self._proving(), heard=True)
+        return await self._turn.lead(self._place, self._proving(), line.before)
 
     async def _has_come(self, line: _Line, before: Ahead) -> bool:
         """Wait until the leader has gone, being the only one ahead; False: look again."""
@@ -104,15 +100,14 @@ class Standby:
         study_at, look_at = (self._next_in_line() if line.ahead == 1 else NEVER), now() + self._session.timeout
         while now() < look_at:
             await lookout.wait(max(min(study_at, look_at) - now(), 0.0))
+            is_nearer = self._is_nearer(line, before)
             if lookout.moved or lookout.has_changed(self._place.path):
                 return False
             if lookout.has_changed(before.path):
                 return line.ahead == 1 and lookout.has_gone(before.path)
-            if line.further is not None and lookout.has_changed(line.further):
-                if not lookout.has_gone(line.further):
-                    return False
-                # With more ahead than these two the record must say that `before` leads: they may have gone unheard of.
-                line.ahead, line.further = 1 if line.ahead == 2 else UNKNOWN, None
+            if line.further is not None and lookout.has_changed(line.further.path):
+                return False
+            if is_nearer:
                 study_at = self._next_in_line()
             if now() >= study_at:
                 study_at = NEVER
@@ -121,10 +116,25 @@ class Standby:
                     if not self._turn.is_of(before):
                         return False
                     line.ahead = 1
+                    self._turn.forerunners.leads(before)
                 self._turn.foresee(self._place, before)
             elif self._turn.has_news:
                 study_at = now()
         return False
+
+    def _is_nearer(self, line: _Line, before: Ahead) -> bool:
+        """Whether the one before `before` has gone, which may lead now. Nobody leads while another is ahead of it."""
+        further, forerunners = line.further, self._turn.forerunners
+        if further is None or not (self._lookout.has_gone(before.path) or self._lookout.has_gone(further.path)):
+            return False
+        if self._lookout.went_first(before.path, further.path):
+            forerunners.withdrew(before)
+            return False
+        # With more ahead than these two the record must say that `before` leads: they may have gone unheard of.
+        line.ahead, line.further = 1 if line.ahead == 2 else UNKNOWN, None
+        if line.ahead == 1:
+            forerunners.leads(before)
+        return True
 
     def _next_in_line(self) -> float:
         """Nobody but the leader is ahead any more. Returns when to read what it has written."""
@@ -156,7 +166,7 @@ class Standby:
             if each.stat.owner == session.id:  # a place of ours that could not be left: it would hold up the line for good
                 await session.send(requests.delete(each.path))
                 return None
-        return _Line(len(ahead), seen[-1], paths[0] if len(ahead) > 1 else None)
+        return _Line(len(ahead), seen[-1], seen[0] if len(ahead) > 1 else None)
 
     async def _member(self, path: str, reply: "asyncio.Future[Any]") -> Ahead:
         """One that is ahead of us; what it says of itself may not be for us to read. Raises `NoNode`."""

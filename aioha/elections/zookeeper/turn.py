@@ -6,7 +6,7 @@ standby may know beforehand is in `studied`.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ...clock import Clock, wall_time
@@ -20,12 +20,13 @@ from ...settings import Settings
 from ...wire.errors import NoAuth, NoNode
 from ..protocol import Leader
 from .accounting import ANY_VERSION, Accounting
+from .forerunners import Forerunners, is_unrecorded
 from .grant import SessionGrant
 from .ground import Ground
 from .ledger import Ledger, LedgerView, longest_grace, unrecorded
 from .oldterms import OldTerms
 from .place import Place
-from .studied import Ahead, Known, Studied, names
+from .studied import Ahead, Known, Studied
 from .succession import Succession
 
 __all__ = ["Turn"]
@@ -33,6 +34,7 @@ __all__ = ["Turn"]
 log = logging.getLogger("aioha")
 
 LEARNING = 6  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
+SLOWER = 1.25  # how much longer a round trip may take by now, and a record that was worked out before still be right
 NOTHING = LedgerView(Record(), -1, 0, Ended())
 
 
@@ -53,9 +55,9 @@ class _Plan:
     round_trip: float  # seconds, that the record reckons with
 
     def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
-        """It is about these, and the link is not so much slower by now that `LEARNING` has too little to spare."""
+        """It is about these, and the link is as quick as it was."""
         is_about = self.place is place and self.before is before and self.known is known
-        return is_about and place.session.round_trip <= 2 * self.round_trip
+        return is_about and place.session.round_trip <= SLOWER * self.round_trip
 
 
 class Turn:
@@ -76,6 +78,7 @@ class Turn:
         self._succession = Succession(ground, settings)
         self._studied: Studied | None = None
         self._foreseen: _Plan | None = None  # what follows if the leader ends cleanly
+        self.forerunners = Forerunners()
         self._prepared = 0  # for which session
 
     def reaches(self, session: ZooKeeperSession, enough: float) -> bool:
@@ -134,20 +137,18 @@ class Turn:
 
     # ------------------------------------------------------------------ when it comes
 
-    async def lead(
-        self, place: Place, before: Ahead | None, stake: Stake, *, heard: bool = False, behind: Ahead | None = None
-    ) -> SessionGrant | None:
-        """Lead: nobody is ahead. None: look again. `heard`: all that was to be heard has been heard, in order. `behind`: who
-        may have led for a moment, so short that it left no record, while we did not look.
+    async def lead(self, place: Place, stake: Stake, heard: Ahead | None = None) -> SessionGrant | None:
+        """Lead: nobody is ahead. None: look again. `heard`: this member was, and it was heard in order that it has gone.
 
         Raises `ResponseError`, `ConnectionError`, `SessionFailed`.
         """
         session, plan = place.session, self._foreseen
-        known = await self._known(session, before, heard=heard)
+        known = await self._known(session, heard)
         if known is None or place.czxid is None:
             return None
-        if plan is None or not plan.fits(place, before, known):
-            plan = self._plan(place, place.czxid, before, known, behind)
+        if plan is None or not plan.fits(place, heard, known):
+            before, perhaps = (heard, ()) if heard is not None else (self.forerunners.led, self.forerunners.perhaps)
+            plan = self._plan(place, place.czxid, before, known, perhaps)
         self.forget(session)
         plan.accounting.begin(plan.version)
         if (plan.is_lifted and not await plan.accounting.is_written()) or not place.is_watched:
@@ -155,23 +156,26 @@ class Turn:
             return None  # it cannot be written, or something has happened to our node meanwhile
         return await self._granted(plan, place.czxid, stake)
 
-    def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known, behind: Ahead | None = None) -> _Plan:
-        """`czxid`: of our place. `behind`: see `lead`."""
+    def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known, perhaps: Iterable[Ahead] = ()) -> _Plan:
+        """`czxid`: of our place. `before` has led, these perhaps, and may have left no record."""
         (view, ended), session = known, place.session
         if view.unreadable is not None:  # whose it was is lost: the one's before us, or of whoever was last
             token = (czxid - 1 if before is None else before.stat.czxid) + view.record.token_base
             view = replace(view, record=replace(view.record, token=token))
         last, unfenced, settle = view.predecessor(ended), view.unfenced(ended), view.settle(ended)
-        is_kept = view is not NOTHING
-        if before is not None and not names(view, before):
-            last = unrecorded(before.data, before.stat.czxid + view.record.token_base)
+        is_kept, base = view is not NOTHING, view.record.token_base
+        if before is not None and is_unrecorded(view, before):
+            last = unrecorded(before.data, before.stat.czxid + base)
             unfenced = newest((last, *unfenced))
-        unnamed = before or behind
-        if unnamed is not None and unnamed.is_ours and is_kept and not names(view, unnamed):
-            settle = max(settle, longest_grace(session))  # it had no time to say so: its work may still be ending
+        # Of those of ours nobody could say how long their work may be ending still.
+        ours = [each for each in (before, *perhaps) if each is not None and each.is_ours]
+        silent = [each.stat.czxid + base for each in ours if is_unrecorded(view, each)]
         record = self._succession.record(session, view, ended, czxid - 1, learning=LEARNING)
         token = czxid + (record.token_base if is_kept else 0)
         record = replace(record, token=token, unfenced=newest(map(brief, unfenced)))
+        if silent and is_kept:
+            settle = max(settle, longest_grace(session))
+            record = replace(record, owed_token=max(silent), owed_grace=settle)
         # How far our token is lifted nobody could know, should we die before this is written.
         is_lifted = is_kept and (record.token_base != view.record.token_base or view.unreadable is not None)
         accounting = Accounting(self._ground, place, record if is_kept else None)
@@ -216,11 +220,11 @@ class Turn:
             log.warning("%s: %d terms to fence, and no more are remembered", self._ground.path, MOST_UNFENCED)
         return grant
 
-    async def _known(self, session: ZooKeeperSession, before: Ahead | None, *, heard: bool) -> Known | None:
+    async def _known(self, session: ZooKeeperSession, heard: Ahead | None) -> Known | None:
         """What is known of the terms before, asking only where it was not heard. None: look again."""
         if not self._ground.keeps_record:
             return NOTHING, Ended()
-        known = self._studied.after(before) if heard and self._studied is not None and before is not None else None
+        known = self._studied.after(heard) if heard is not None and self._studied is not None else None
         return known if known is not None else await self._read(session)
 
     async def _read(self, session: ZooKeeperSession) -> Known | None:
