@@ -271,7 +271,7 @@ class Elector:
         return interrupted
 
     async def _close(self) -> None:
-        self._open = False
+        was_open, self._open = self._open, False
         campaign = self._campaign
         if campaign is not None and campaign.task is not None and campaign.task is not self._leaver:
             campaign.task.cancel("the elector's block ends")  # by hand, in another task: its work ends first
@@ -281,7 +281,8 @@ class Elector:
         try:
             await self.election.close()
         finally:
-            watchdog.release()
+            if was_open:  # whoever leaves twice has come once
+                watchdog.release()
         if self._releases:  # with the session gone there is nothing left to release
             await asyncio.wait(self._releases, timeout=LEAVE_BOUND)
 

@@ -138,13 +138,13 @@ def test_a_file_that_cannot_be_opened_once_more_leaves_nothing(take: Take, monke
 
 def test_the_file_is_the_highest_of_our_descriptors_and_no_program_inherits_it(lock: Lock) -> None:
     """A dying process lets them go highest first: who wakes by the socket finds the file free."""
-    assert lock._fd == number(lock) + 1
+    assert lock._fd > number(lock)
     assert not os.get_inheritable(lock._fd)
     before = lock._fd
     lock._keep_file_last(before - 1)
     assert lock._fd == before
     lock._keep_file_last(before + 20)
-    assert lock._fd == before + 21
+    assert lock._fd > before + 20
     assert not os.get_inheritable(lock._fd)
     assert lock.intact()
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -157,6 +157,13 @@ async def main(where):
         async with Elector(where) as elector, elector.campaign():
             assert watched()
         assert not watched()
+    async with Elector(where), Elector(where + "2") as second:
+        await second.__aexit__(None, None, None)  # and once more at the end of the block
+        assert watched()
+    assert not watched()
+    async with Elector(where):
+        assert watched()
+    assert not watched()
 
 asyncio.run(main(sys.argv[1]))
 """

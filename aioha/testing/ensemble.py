@@ -20,11 +20,13 @@ from .java import Layout, command, configuration
 from .links import Links
 from .ports import free_ports
 from .server import Server
+from .strangers import agrees
 
 __all__ = ["Ensemble"]
 
 START_ATTEMPTS = 3
 POLL = 0.02
+AGREEING = 1.0  # seconds for one server to answer
 
 
 class Ensemble:
@@ -138,7 +140,10 @@ class Ensemble:
         await anyio.to_thread.run_sync(self.wait_ready, timeout)
 
     def restore(self, timeout: float = 30.0) -> None:
-        """Undo all damage: heal links, thaw and start servers, wait until all serve. For reuse by the next test."""
+        """Undo all damage: heal links, thaw and start servers, wait until a quorum agrees to what is asked of each: one that
+        was frozen may have been left behind, and not know it. For reuse by the next test.
+        """
+        due = time.monotonic() + timeout
         if self._links is not None:
             self._links.heal_all()
         for server in self.servers:
@@ -146,6 +151,10 @@ class Ensemble:
                 server.thaw()
             server.start()
         self.wait_ready(timeout)
+        while not all(agrees(server, AGREEING) for server in self.servers):
+            if time.monotonic() > due:
+                raise TimeoutError(f"the servers agree to nothing within {timeout:g} s")
+            time.sleep(POLL)
 
     def leader(self, timeout: float = 10.0) -> Server:
         """The server that leads the ensemble (or is alone), waiting for one. Raises `TimeoutError`."""

@@ -1,4 +1,6 @@
-"""Ending somebody else's session on real servers, as any client may: ids are shown, and passwords follow from them."""
+"""A client by hand of real servers: what they agree to, and ending another's session, as any client may: ids are shown,
+and passwords follow from them.
+"""
 
 import re
 import socket
@@ -7,11 +9,24 @@ from collections.abc import Iterable
 
 from .server import Server
 
-__all__ = ["close_session", "sessions_from"]
+__all__ = ["agrees", "close_session", "sessions_from"]
 
 PATIENCE = 5.0  # seconds for each answer
 CLOSE, ONLY_REQUEST = -11, 1
 CONNECTION = re.compile(r"^ */[^ ]*?:(\d+)\[\d+\]\(.*?sid=0x([0-9a-f]+)", re.MULTILINE)
+
+
+def agrees(server: Server, patience: float = PATIENCE) -> bool:
+    """Whether a session can be made through this server, to which a quorum must agree; it is closed again. Blocks."""
+    try:
+        with socket.create_connection((server.host, server.port), patience) as stream:
+            _send(stream, struct.pack(">iqiqi16s?", 0, 0, 10_000, 0, 16, bytes(16), False))
+            (made,) = struct.unpack_from(">q", _receive(stream), 8)
+            _send(stream, struct.pack(">ii", ONLY_REQUEST, CLOSE))
+            _receive(stream)
+    except OSError:
+        return False
+    return bool(made)
 
 
 def sessions_from(server: Server, ports: Iterable[int]) -> set[int]:
