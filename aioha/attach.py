@@ -58,21 +58,29 @@ class Attacher:
         self._patience = FIRST_PATIENCE
         self._scope: anyio.CancelScope | None = None
 
-    async def attach(self, session: Attachable, pause: float, last: Connection | None = None) -> Connection | None:
+    async def attach(
+        self,
+        session: Attachable,
+        pause: float,
+        last: Connection | None = None,
+        *,
+        back: bool = False,
+        patience: float | None = None,
+    ) -> Connection | None:
         """The connection that the session is attached to now; None if it died meanwhile. `pause`: seconds before the first
-        try. `last`: the connection that it was attached to before.
+        try. `last`: the connection that it was attached to before. `back`: begin with its server, not with the others.
+        `patience`: seconds that the first server may think, if not as long as any.
 
         Unbounded. Raises `SessionExpired`, `SessionFailed`.
         """
 
         async def greet(connection: Connection) -> Connection | None:
-            return await self._greet(session, connection)
+            nonlocal patience
+            bound, patience = self._bound(session) if patience is None else patience, None
+            return await self._greet(session, connection, bound)
 
         if last is not None:
-            # Begin with the others. But a server that hangs up may have closed our session, as anybody may ask it to: then
-            # it says so at once, while work of ours goes on beside the next leader's for as long as we ask elsewhere.
-            again = last.hung_up and not pause
-            self.servers.sort(key=lambda server: (str(server) == last.server) is not again)
+            self.servers.sort(key=lambda server: (str(server) == last.server) is not back)
         self._patience, told = FIRST_PATIENCE, False
         bound = min(session.timeout * DIAL_SHARE, LONGEST_DIAL)
         with anyio.CancelScope() as self._scope:
@@ -97,9 +105,9 @@ class Attacher:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def _greet(self, session: Attachable, connection: Connection) -> Connection | None:
-        """Ask one server for the session; None: try another."""
-        server, bound = connection.server, self._bound(session)
+    async def _greet(self, session: Attachable, connection: Connection, bound: float) -> Connection | None:
+        """Ask one server for the session, for so many seconds; None: try another."""
+        server = connection.server
         self.failures[server] = "accepted the connection, but did not answer yet"
         try:
             async with asyncio.timeout(bound):

@@ -33,6 +33,7 @@ log = logging.getLogger("aioha")
 
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
 SOON = 0.1  # seconds: a connection that is lost earlier was hardly one
+ANSWER, ANSWER_SHARE = 0.05, 3  # seconds, round trips: whichever is longer, until a first answer where there is doubt
 ROUND_TRIP_GROWTH = 1.1  # from reply to reply, so that a link that has become slower shows
 NEVER = float("inf")
 NEW = 0
@@ -157,13 +158,20 @@ class ZooKeeperSession:
     async def run(self) -> None:
         """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
         try:
-            pause, connection = 0.0, None
-            while (connection := await self._attacher.attach(self, pause, connection)) is not None:
+            pause, last, back, patience = 0.0, None, False, None
+            while (connection := await self._attacher.attach(self, pause, last, back=back, patience=patience)) is not None:
                 since = self._clock()
-                await self.heartbeat.run(connection)
+                doubt: float | None = patience if last is not None and last.server == connection.server else None
+                given_up = await self.heartbeat.run(connection, doubt) and not connection.hung_up
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
                 # Else at once: our session may have been closed, and whoever leads next waits only until we can know.
-                pause = 0.0 if self._clock() - since > SOON else longer(pause)
+                pause = 0.0 if given_up or self._clock() - since > SOON else longer(pause)
+                # A server that hangs up may have closed our session, as anybody may ask it to: then it says so at once. But
+                # who comes back while that is under way gets no answer, now or once it is attached: then ask once more.
+                back = (connection.hung_up or given_up) and not pause
+                is_urgent = back and not given_up and self.heartbeat.is_needed
+                patience = max(ANSWER, self.round_trip * ANSWER_SHARE) if is_urgent else None
+                last = connection
         except SessionExpired:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
         except SessionFailed as failure:

@@ -53,7 +53,7 @@ class Bare:
         asked: list[tuple[float, float, Any]] = []
         times = list(lasting)
 
-        async def attach(_: Any, pause: float, last: Any = None) -> Any:
+        async def attach(_: Any, pause: float, last: Any = None, **_how: Any) -> Any:
             asked.append((self.now, round(pause, 6), last))
             if not times:
                 return None

@@ -42,7 +42,7 @@ class Beating:
         self.heartbeat = Heartbeat(self.lease, lambda: simulation.clock() + self.late)
         self.connection = Answering(simulation.clock, delay=delay)
         self.connection.listen(SimpleNamespace(on_reply=self._on_reply, on_lost=lambda *_: None))
-        self.task = asyncio.create_task(self.heartbeat.run(self.connection))  # type: ignore[arg-type]
+        self.task: asyncio.Task[bool] = asyncio.create_task(self.heartbeat.run(self.connection))  # type: ignore[arg-type]
         self._clock = simulation.clock
 
     def _on_reply(self, sent: float, replied: float, _zxid: int) -> None:

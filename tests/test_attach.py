@@ -97,14 +97,14 @@ def attacher_of(servers: tuple[str, ...] = SERVERS, credentials: tuple[str, str]
 
 
 def attached(
-    attacher: Attacher, session: Any, *offers: list[Host], pause: float = 0.0, last: Any = None
+    attacher: Attacher, session: Any, *offers: list[Host], pause: float = 0.0, last: Any = None, **how: Any
 ) -> tuple[Attempts, Any]:
     """The rounds, and what came out of them. Random pauses are as long as they may be."""
 
     async def main(simulation: Simulation) -> tuple[Attempts, Any]:
         attempts = Attempts(attacher, *offers)
         with mock.patch("aioha.attach.first_accepted", attempts), mock.patch("random.uniform", longest):
-            return attempts, await attacher.attach(session, pause, last)
+            return attempts, await attacher.attach(session, pause, last, **how)
 
     return run(main)
 
@@ -139,18 +139,28 @@ def test_a_connect_may_take_a_quarter_of_the_timeout_and_three_seconds_at_most(t
     assert attempts.given[0][2] == bound
 
 
-@pytest.mark.parametrize(
-    ("hung_up", "pause", "order"),
-    [(False, 0.0, "acdb"), (False, 0.1, "acdb"), (True, 0.1, "acdb"), (True, 0.0, "bacd")],
-)
-def test_the_others_are_asked_first_unless_the_last_server_has_hung_up(hung_up: bool, pause: float, order: str) -> None:
-    """It may have ended our session and says so at once; not so when it does nothing but hang up."""
-    last = Host("b:2181")
-    last.hung_up = hung_up
+@pytest.mark.parametrize(("back", "order"), [(False, "acdb"), (True, "bacd")])
+def test_the_others_are_asked_first_unless_we_are_to_go_back(back: bool, order: str) -> None:
     attempts, _ = attached(
-        attacher_of(("a:", "b:", "c:", "d:")), Session(7), [Host("a:2181", granted(7))], pause=pause, last=last
+        attacher_of(("a:", "b:", "c:", "d:")),
+        Session(7),
+        [Host("a:2181", granted(7))],
+        last=Host("b:2181"),
+        back=back,
     )
     assert attempts.orders == [tuple(f"{name}:2181" for name in order)]
+
+
+def test_the_first_server_may_be_asked_again_soon_and_then_has_its_time() -> None:
+    servers = [Host("b:2181"), Host("a:2181"), Host("b:2181", granted(7))]
+    attempts, connection = attached(
+        attacher_of(("a:", "b:")), Session(7), servers[:2], servers[2:], last=Host("b:2181"), back=True, patience=0.25
+    )
+    assert connection is servers[2]
+    assert attempts.failures[0] == {
+        "b:2181": "accepted the connection, but did not answer within 0.25 s",
+        "a:2181": "accepted the connection, but did not answer within 0.75 s",
+    }
 
 
 def test_a_short_session_is_one_too() -> None:

@@ -14,9 +14,9 @@ from aioha.guardian import facts as guarded
 
 MAKE = ["create /service ''", "create /service ''", "create E.aioha ''", "create E.aioha/ended ''"]
 MAKE_LINE = ["create /service ''", "create E.aioha ''", "create E.aioha/line ''"]
-FIRST = '{"number":1,"identity":"a","data":"a","stop_grace":1.1}'
+FIRST = '{"number":1,"identity":"a","data":"a","stop_grace":1.5}'
 SECOND = (
-    '{"number":2,"identity":"b","data":"b","stop_grace":1.1,"owed_token":7,"owed_grace":1.1,'
+    '{"number":2,"identity":"b","data":"b","stop_grace":1.5,"owed_token":7,"owed_grace":1.5,'
     '"unfenced":[{"token":7,"identity":"a","data":"a"}]}'
 )
 
@@ -87,7 +87,7 @@ def test_what_the_first_two_terms_say() -> None:
             "leader": ("b", b"b", scene.czxid()),
             "predecessor": ("a", first.token, False),
             "unfenced": [first.token],
-            "settle": 1.5 + 3 * ROUND_TRIP,
+            "settle": 1.6 + 6 * ROUND_TRIP,
             "stop_grace": T / 10,
             "seated": True,
             "mark": b"%d %d" % (second.token, first.token),

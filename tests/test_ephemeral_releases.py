@@ -14,11 +14,11 @@ def test_a_term_that_is_given_up_while_old_work_may_go_on_holds_on_for_as_long()
         await a.win()
         a.crash()
         second = await b.win()
-        assert second.settle == pytest.approx(2.0 + 3 * ROUND_TRIP)
+        assert second.settle == pytest.approx(2.1 + 6 * ROUND_TRIP)
         await asyncio.sleep(1.0)
         begun = scene.now
         await b.release(second)
-        assert scene.now - begun == pytest.approx(1.3 + ROUND_TRIP, abs=0.1)
+        assert scene.now - begun == pytest.approx(1.7 + ROUND_TRIP, abs=0.1)
 
     played(play)
 

@@ -16,13 +16,13 @@ LOOK = [f"exists {LOCK} watch", *GLIMPSE[1:]]
 MARK = "get E.aioha/ended"
 MAKE = ["create /service ''", "create E ''", "create /service ''", "create E.aioha ''", "create E.aioha/ended ''"]
 MAKE_LINE = ["create /service ''", "create E.aioha ''", "create E.aioha/line ''"]
-FIRST = '{"number":1,"identity":"a","data":"a","stop_grace":1.1}'
+FIRST = '{"number":1,"identity":"a","data":"a","stop_grace":1.5}'
 
 
 def after(number: int, who: str, token: int, before: str) -> str:
     """The record of a term, made while the one before was led."""
     return (
-        f'{{"number":{number},"identity":"{who}","data":"{who}","stop_grace":1.1,"owed_token":{token},"owed_grace":1.1,'
+        f'{{"number":{number},"identity":"{who}","data":"{who}","stop_grace":1.5,"owed_token":{token},"owed_grace":1.5,'
         f'"unfenced":[{{"token":{token},"identity":"{before}","data":"{before}"}}]}}'
     )
 
@@ -88,7 +88,7 @@ def test_who_has_died_is_found_by_its_breadcrumb_which_stays_until_it_is_fenced(
         assert leaders_nodes(scene) == {"/ActiveBreadCrumb": ("a", 0, ""), "/ActiveStandbyElectorLock": ("b", 1, "b")}
         said = facts(second)
         assert (said["predecessor"], said["unfenced"]) == (("a", first.token, False), [first.token])
-        assert second.settle == pytest.approx(T / 10 + 3 * ROUND_TRIP)
+        assert second.settle == pytest.approx(T / 10 + 0.1 + 6 * ROUND_TRIP)
         await b.do(second.fenced(second.unfenced[0]))
         checked = "check E.aioha at 2"
         assert b.asked == [f"{checked} + set {CRUMB} 'b' at 0", f"{checked} + set E.aioha/ended '{first.token}'"]

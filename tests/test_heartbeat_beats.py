@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from answering import Answering
 from beating import TIMEOUT, Beating, beats, stake
 
 from aioha.heartbeat import LATE, Heartbeat
@@ -157,3 +158,43 @@ def test_after_a_standstill_what_has_come_is_read_before_a_server_is_called_sile
             assert await beating.lost() == pytest.approx(silence + lost_after, abs=1e-5)
 
     beats(play, delay=None)
+
+
+def test_who_comes_back_in_doubt_waits_less_for_a_first_answer() -> None:
+    async def play(beating: Beating) -> None:
+        beating.connection.abort("hung up")
+        await beating.task
+        silent = Answering(beating.heartbeat._clock, delay=None)
+        begun = beating.now
+        assert await beating.heartbeat.run(silent, 0.25)  # type: ignore[arg-type]
+        assert beating.now - begun == pytest.approx(0.25)
+        assert silent.aborts == ["no answer for 0.25 s", "session given up"]
+
+    beats(play)
+
+
+def test_a_first_answer_ends_the_doubt() -> None:
+    async def play(beating: Beating) -> None:
+        beating.heartbeat.hold(stake("/a"), at_once=False)
+        beating.connection.abort("hung up")
+        await beating.task
+        again = Answering(beating.heartbeat._clock, delay=0.125)
+        begun = beating.now
+        beating.task = asyncio.create_task(beating.heartbeat.run(again, 0.25))  # type: ignore[arg-type]
+        await beating.until(begun + 0.5)
+        again.delay = None
+        assert await beating.lost() - begun == pytest.approx(1.0 + TIMEOUT / 6)
+        assert beating.task.result() is False
+
+    beats(play)
+
+
+def test_whether_anything_rests_on_it_is_known() -> None:
+    async def play(beating: Beating) -> None:
+        assert not beating.heartbeat.is_needed
+        beating.heartbeat.hold(one := stake("/a"))
+        assert beating.heartbeat.is_needed
+        beating.heartbeat.drop(one)
+        assert not beating.heartbeat.is_needed
+
+    beats(play)

@@ -7,7 +7,7 @@ import pytest
 from bareelections import ONE_WAY, ROUND_TRIP, Scene, played
 from test_queue_trouble import in_line
 
-from aioha.elections.zookeeper.succession import Succession
+from aioha.elections.zookeeper.succession import HESITATION, Succession
 from aioha.elections.zookeeper.turn import LEARNING
 from aioha.record import parse_record
 from aioha.testing.simulated import Weather
@@ -32,7 +32,7 @@ def test_a_term_after_an_unclean_end_is_another_than_was_foreseen() -> None:
         scene.operator.delete(first.node)
         grant = await second
         assert not grant.predecessor.ended_cleanly
-        assert grant.settle == pytest.approx(1.5 + LEARNING * ROUND_TRIP, abs=0.01)
+        assert grant.settle == pytest.approx(1.5 + LEARNING * ROUND_TRIP + HESITATION, abs=0.01)
         assert [each.token for each in grant.unfenced] == [first.token]
 
     played(play)

@@ -15,7 +15,7 @@ MAKE = ["create /service ''", "create E.aioha ''", "create E.aioha/ended ''"]
 
 def record(number: int, who: str, token: int, *, ended: bool = False, more: str = "") -> str:
     state = "true" if ended else "false"
-    return f'{{"number":{number},"identity":"{who}","data":"{who}","stop_grace":1.4,"token":{token},"ended":{state}{more}}}'
+    return f'{{"number":{number},"identity":"{who}","data":"{who}","stop_grace":1.8,"token":{token},"ended":{state}{more}}}'
 
 
 def member(number: int) -> str:
@@ -112,7 +112,7 @@ def test_what_terms_say(layout: str) -> None:
             "leader": ("b", b"b", second.czxid),
             "predecessor": ("a", first.token, False),
             "unfenced": [first.token],
-            "settle": 1.5 + 6 * ROUND_TRIP,
+            "settle": 1.6 + 9 * ROUND_TRIP,
             "stop_grace": T / 10,
             "seated": False,
             "mark": b"%d %d" % (second.token, first.token),
@@ -122,7 +122,7 @@ def test_what_terms_say(layout: str) -> None:
         }
         assert second.predecessor.data == b"at work"
         await asyncio.sleep(1.0)
-        more = f',"owed_token":{first.token},"owed_grace":2.1,'
+        more = f',"owed_token":{first.token},"owed_grace":2.5,'
         more += f'"unfenced":[{{"token":{first.token},"identity":"a","data":"at work"}}]'
         assert scene.nodes()[".aioha"] == (record(2, "b", second.token, more=more), 2, "")
         await asyncio.create_task(second.fenced(second.unfenced[0]))

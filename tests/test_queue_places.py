@@ -225,10 +225,10 @@ def test_a_term_that_is_given_up_while_old_work_may_go_on_holds_on_for_as_long()
         scene.candidates["a"].crash()
         b = await scene.candidate("b", "latch")
         second = await b.win()
-        assert second.settle == pytest.approx(2.0 + 6 * ROUND_TRIP)
+        assert second.settle == pytest.approx(2.1 + 9 * ROUND_TRIP)
         await asyncio.sleep(1.0)
         begun = scene.now
         await b.release(second)
-        assert scene.now - begun == pytest.approx(1.6 + ROUND_TRIP)
+        assert scene.now - begun == pytest.approx(2.0 + ROUND_TRIP)
 
     played(play)

@@ -98,7 +98,7 @@ def test_a_record_that_others_have_written_to_is_written_over_them() -> None:
         scene.operator.set(RECORD, scene.data(".aioha"))
         second = await waiting
         await asyncio.sleep(1.0)
-        assert f'"number":2,"identity":"b","data":"b","stop_grace":1.4,"token":{second.token}' in scene.nodes()[".aioha"][0]
+        assert f'"number":2,"identity":"b","data":"b","stop_grace":1.8,"token":{second.token}' in scene.nodes()[".aioha"][0]
         await releasing
         assert [each.split(" + ")[-1].split(" ")[0] for each in b.asked] == ["set", "get", "get", "set"]
         await b.release(second)

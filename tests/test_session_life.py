@@ -9,6 +9,7 @@ import pytest
 from bare_session import Bare, bare
 
 from aioha.errors import SessionFailed
+from aioha.heartbeat import Stake
 from aioha.session import NotAttached, SessionState
 from aioha.wire import requests
 from aioha.wire.errors import NoAuth, SessionExpired
@@ -88,6 +89,48 @@ def test_an_attach_after_a_loss_begins_at_once_and_in_a_row_of_losses_ever_later
     bare(play)
 
 
+@pytest.mark.parametrize("rests", [True, False])
+def test_a_server_that_has_hung_up_is_asked_again_and_doubted_once_if_anything_rests_on_it(rests: bool) -> None:
+    async def play(bare: Bare) -> None:
+        asked, doubts = list[tuple[float, bool, float | None]](), list[float | None]()
+        lives = [
+            ("a", 2.0, True),
+            ("a", 0.05, False),
+            ("a", 2.0, True),
+            ("a", 2.0, False),
+            ("a", 2.0, True),
+            ("b", 2.0, False),
+        ]
+        if rests:
+            bare.session.heartbeat.hold(Stake("/e", [], lambda _: None), at_once=False)
+
+        async def attach(_: Any, pause: float, last: Any = None, *, back: bool, patience: float | None) -> Any:
+            asked.append((pause, back, patience))
+            if len(asked) > len(lives):
+                return None
+            connection = bare.attached()
+            connection.server = lives[len(asked) - 1][0]
+            return connection
+
+        async def run(connection: Any, doubt: float | None = None) -> bool:
+            doubts.append(doubt)
+            _, lasts, connection.hung_up = lives[len(asked) - 1]
+            await asyncio.sleep(lasts)
+            connection.abort("cut")
+            return doubt is not None and lasts < 1.0
+
+        bare.session._attacher.attach = attach  # type: ignore[method-assign]
+        bare.session.heartbeat.run = run  # type: ignore[method-assign]
+        await bare.session.run()
+        soon = 0.05 if rests else None
+        again = (0.0, True, None) if rests else (0.05, False, None)  # it gave up by itself, or was lost too soon
+        hung_up, silent = (0.0, True, soon), (0.0, False, None)
+        assert asked == [silent, hung_up, again, hung_up, silent, hung_up, silent]
+        assert doubts == [None, soon, None, soon, None, None]
+
+    bare(play)
+
+
 def test_who_cancels_the_run_leaves_no_connection() -> None:
     async def play(bare: Bare) -> None:
         bare.attacher(60.0)
@@ -105,7 +148,7 @@ def test_a_connection_that_nobody_beats_on_is_dropped_when_the_run_ends() -> Non
     """Cancelled between an attach and the first heartbeat."""
 
     async def play(bare: Bare) -> None:
-        async def never(_: Any) -> None:
+        async def never(*_: Any) -> None:
             raise asyncio.CancelledError
 
         bare.session.heartbeat.run = never  # type: ignore[method-assign,assignment]

@@ -28,7 +28,7 @@ def succession(**options: Any) -> Succession:
 
 def test_the_first_term() -> None:
     record = succession().record(script(), NOBODY, Ended(), 1000)
-    assert record == Record(number=1, identity="me", data=b"me", stop_grace=0.8 + 3 * 0.5)
+    assert record == Record(number=1, identity="me", data=b"me", stop_grace=0.8 + 6 * 0.5 + 0.1)
 
 
 def test_a_term_after_one_that_has_not_ended() -> None:
@@ -39,7 +39,7 @@ def test_a_term_after_one_that_has_not_ended() -> None:
         number=4,
         identity="me",
         data=b"mine",
-        stop_grace=1.0 + 6 * 0.5,
+        stop_grace=1.0 + 6 * 0.5 + 0.1,
         token_base=5,
         owed_token=105,
         owed_grace=2.0,

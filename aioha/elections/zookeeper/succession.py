@@ -11,7 +11,8 @@ from .ledger import LedgerView, View
 __all__ = ["Succession"]
 
 LARGEST_RECORDED_DATA = 4096  # the record stays small; the leader's node has all of it
-LEARNING = 3  # round trips until the owner of a closed session knows: end of stream, connect, greeting
+LEARNING = 6  # round trips until the owner of a closed session knows: end of stream, connect, greeting; the last two twice
+HESITATION = 0.1  # seconds, on top of them: if it comes back while its session is being closed, nobody answers it
 
 
 class Succession:
@@ -43,7 +44,7 @@ class Succession:
         base = max(ledger.record.token_base, self._settings.token_floor, min(newest - since, LARGEST_BASE))
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.
-        grace = self._settings.grace_within(session.timeout) + session.round_trip * learning
+        grace = self._settings.grace_within(session.timeout) + session.round_trip * learning + HESITATION
         # Who comes after us may have to wait for work before ours, should we end before we have waited for it.
         owed = (ledger.token, ledger.settle(ended))
         return ledger.record.successor(self._settings.identity, data, grace, base, owed, ledger.unfenced(ended))

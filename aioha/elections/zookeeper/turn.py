@@ -33,7 +33,7 @@ __all__ = ["Turn"]
 
 log = logging.getLogger("aioha")
 
-LEARNING = 6  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
+LEARNING = 9  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
 SLOWER = 1.25  # how much longer a round trip may take by now, and a record that was worked out before still be right
 NOTHING = LedgerView(Record(), -1, 0, Ended())
 
