@@ -23,6 +23,16 @@ async def led_for_a_moment(scene: Scene, first: Any, second: "asyncio.Task[Any]"
     return grant
 
 
+async def deleted_unseen(scene: Scene, node: str, *, by: str) -> None:
+    """A leader's node is deleted by hand, and the record with it, while this candidate is cut off."""
+    scene.simulation.network.cut(by, "zk1")
+    await asyncio.sleep(2.5)
+    scene.operator.delete(f"{RECORD}/ended", RECORD)
+    scene.operator.delete(node)
+    await asyncio.sleep(0.5)
+    scene.simulation.network.heal(by, "zk1")
+
+
 def recorded(scene: Scene) -> Any:
     return parse_record(scene.data(".aioha"))
 
@@ -148,12 +158,7 @@ def test_it_does_not_outlive_the_campaign() -> None:
 def test_who_was_first_in_line_at_the_last_look_has_led_for_certain() -> None:
     async def play(scene: Scene) -> None:
         first, second = await in_line(scene, "a", "b", stop_grace=1.5)
-        scene.simulation.network.cut("b", "zk1")
-        await asyncio.sleep(2.5)
-        scene.operator.delete(f"{RECORD}/ended", RECORD)
-        scene.operator.delete(first.node)
-        await asyncio.sleep(0.5)
-        scene.simulation.network.heal("b", "zk1")
+        await deleted_unseen(scene, first.node, by="b")
         led = await second
         assert led.settle == ENOUGH
         assert [each.token for each in led.unfenced] == [first.token]
@@ -170,12 +175,7 @@ def test_who_is_known_to_lead_behind_two_others_has_led_for_certain() -> None:
         await scene.candidates["b"].release(b)
         c = await third
         await asyncio.sleep(1.0)  # its record is written, and the last one has read it
-        scene.simulation.network.cut("d", "zk1")
-        await asyncio.sleep(2.5)
-        scene.operator.delete(f"{RECORD}/ended", RECORD)
-        scene.operator.delete(c.node)
-        await asyncio.sleep(0.5)
-        scene.simulation.network.heal("d", "zk1")
+        await deleted_unseen(scene, c.node, by="d")
         led = await fourth
         assert led.settle == ENOUGH
         assert [each.token for each in led.unfenced] == [c.token]
