@@ -69,15 +69,16 @@ class Attacher:
     ) -> Connection | None:
         """The connection that the session is attached to now; None if it died meanwhile. `pause`: seconds before the first
         try. `last`: the connection that it was attached to before. `back`: begin with its server, not with the others.
-        `patience`: seconds that the first server may think, if not as long as any.
+        `patience`: seconds that this one may think when it is asked first, if not as long as any.
 
         Unbounded. Raises `SessionExpired`, `SessionFailed`.
         """
 
         async def greet(connection: Connection) -> Connection | None:
             nonlocal patience
-            bound, patience = self._bound(session) if patience is None else patience, None
-            return await self._greet(session, connection, bound)
+            soon, patience = patience, None
+            is_last = last is not None and connection.server == last.server
+            return await self._greet(session, connection, soon if soon is not None and is_last else self._bound(session))
 
         if last is not None:
             self.servers.sort(key=lambda server: (str(server) == last.server) is not back)
