@@ -7,11 +7,24 @@ from bareelections import PATH, Bare, Scene
 from aioha.testing.simulated import acl
 from aioha.testing.simulated.codes import Perm
 
-__all__ = ["CLOSED", "FOLLOW", "GLIMPSE", "LIST", "LISTED", "LOOK", "forbid_the_line", "join", "led_once", "place_in_line"]
+__all__ = [
+    "CLOSED",
+    "COUNT",
+    "FOLLOW",
+    "GLIMPSE",
+    "LIST",
+    "LISTED",
+    "LOOK",
+    "forbid_the_line",
+    "join",
+    "led_once",
+    "place_in_line",
+]
 
 GLIMPSE = ["exists E", "get E.aioha", "get E.aioha/ended"]  # at the election, from afar
 LOOK = ["exists E watch", *GLIMPSE[1:]]  # of those who wait for the leader's node to go
 LIST = "children E.aioha/line"
+COUNT = "exists E.aioha/line"  # how many are in it
 
 
 def place_in_line(number: int) -> str:

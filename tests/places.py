@@ -15,11 +15,13 @@ from aioha.wire.errors import BadVersion
 
 __all__ = [
     "COMMITTED",
+    "COUNT",
     "JOIN",
     "LIST",
     "OTHER",
     "ROOT",
     "Joined",
+    "counted",
     "joined",
     "line",
     "line_of",
@@ -35,6 +37,7 @@ COMMITTED = failing(0, BadVersion())
 ROOT = "/e.aioha/line"
 JOIN = f"""create {ROOT}/ '{{"identity": "me", "data": "me"}}' ephemeral sequential"""
 LIST = f"children {ROOT}"
+COUNT = f"exists {ROOT}"
 OTHER = node(owner=8)
 
 
@@ -66,17 +69,22 @@ def name(number: int) -> str:
     return f"{number:010d}"
 
 
-def line(session: Any, number: int | None = None, **options: Any) -> Line:
-    """`number`: of the place that we have."""
+def line(session: Any, number: int | None = None, *, front: int | None = None, **options: Any) -> Line:
+    """`number`: of the place that we have. `front`: of the one from which we have taken over before."""
     given: dict[str, Any] = {"identity": "me", "clock": asyncio.get_running_loop().time, **options}
     settings = Settings(**given)
-    made = Line(Attention(session), Ground("/e", settings), settings)
+    made = Line(Attention(session), Ground("/e", settings), settings, front)
     made.place.name = None if number is None else name(number)
     return made
 
 
 def joined(number: int) -> Joined:
     return Joined(f"{ROOT}/{name(number)}")
+
+
+def counted(places: int) -> Any:
+    """The reply to a count of the line."""
+    return node(children=places)
 
 
 def ours(number: int) -> list[str]:

@@ -73,7 +73,7 @@ def _who(acl: Any) -> str:
     return ", ".join(f"{each.scheme}:{each.id}={each.perms}" for each in acl if isinstance(each, Entry))
 
 
-def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float) -> Any:
+def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float, children: int) -> Any:
     return SimpleNamespace(
         created_zxid=czxid,
         last_modified_zxid=mzxid,
@@ -81,13 +81,13 @@ def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float) -> Any
         modified=round((since + 0.25) * 1000),
         version=version,
         ephemeral_owner=owner,
-        num_children=0,
+        num_children=children,
     )
 
 
-def node(czxid: int = 1, *, mzxid: int = 0, version: int = 0, owner: int = 0, since: float = 0.0) -> Any:
+def node(czxid: int = 1, *, mzxid: int = 0, version: int = 0, owner: int = 0, since: float = 0.0, children: int = 0) -> Any:
     """The reply to an `exists`."""
-    return SimpleNamespace(stat=_stat(czxid, mzxid or czxid, version, owner, since))
+    return SimpleNamespace(stat=_stat(czxid, mzxid or czxid, version, owner, since, children))
 
 
 def got(data: bytes | None, czxid: int = 1, **more: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from grants import Guardian
-from lines import GLIMPSE, LIST, LISTED, LOOK, join, place_in_line
+from lines import COUNT, GLIMPSE, LIST, LOOK, join, place_in_line
 from scripted import READABLE
 
 from aioha.elections.protocol import Operation
@@ -39,7 +39,7 @@ def test_two_turns() -> None:
         assert scene.nodes() == {"": ("a", 1, "a"), ".aioha": (FIRST, 1, ""), **ended, **seat}
         standing = b.stand_by()
         await asyncio.sleep(1.0)
-        assert b.asked == [*GLIMPSE, join("b"), *MAKE_LINE, join("b"), *LISTED[0], *LOOK]
+        assert b.asked == [*GLIMPSE, join("b"), *MAKE_LINE, join("b"), COUNT, *LOOK]
         in_line = {".aioha/line": ("", 0, ""), ".aioha/line/0000000000": ('{"identity": "b", "data": "b"}', 0, "b")}
         assert scene.nodes() == {"": ("a", 1, "a"), ".aioha": (FIRST, 1, ""), **ended, **in_line, **seat}
         begun = scene.now

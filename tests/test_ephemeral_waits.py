@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from bareelections import PATH, ROUND_TRIP, Scene, T, played
-from lines import GLIMPSE, LIST, LISTED, LOOK, forbid_the_line, join, led_once
+from lines import COUNT, GLIMPSE, LIST, LISTED, LOOK, forbid_the_line, join, led_once
 
 from aioha.testing.simulated.codes import Op
 from aioha.testing.simulated.watching import WatchTables
@@ -16,7 +16,7 @@ def test_a_standby_looks_again_with_each_session_timeout_and_no_oftener() -> Non
         await a.win()
         standing = b.stand_by()
         await asyncio.sleep(T + 3.5 * ROUND_TRIP)
-        assert b.asked == [*GLIMPSE, join("b"), *LISTED[0], *LOOK]
+        assert b.asked == [*GLIMPSE, join("b"), COUNT, *LOOK]
         for _ in range(2):
             await asyncio.sleep(2 * ROUND_TRIP)
             assert b.asked == [*LISTED[0], *LOOK]  # also whether its place is still there
@@ -145,7 +145,7 @@ def test_who_has_not_joined_yet_and_loses_a_bid_stands_in_line() -> None:
         winner, loser = (b, c) if scene.nodes()[""][2] == "b" else (c, b)
         assert "line" not in "".join(each for each in winner.asked if each != LIST)
         asked = [each for each in loser.asked if "create E " not in each]
-        assert asked == [*GLIMPSE, LIST, LOOK[2], *LOOK, join(loser.name), *LISTED[0], *LOOK]
+        assert asked == [*GLIMPSE, LIST, LOOK[2], *LOOK, join(loser.name), COUNT, *LOOK]
         assert scene.nodes()[".aioha/line/0000000000"][2] == loser.name
 
     played(play)
@@ -154,9 +154,9 @@ def test_who_has_not_joined_yet_and_loses_a_bid_stands_in_line() -> None:
 @pytest.mark.parametrize(
     ("lost", "asked"),
     [
-        (1, [*GLIMPSE, *GLIMPSE, join("b"), *LISTED[0], *LOOK]),
-        (2, [*GLIMPSE, join("b"), *LISTED[0], *LISTED[0], *LOOK]),
-        (3, [*GLIMPSE, join("b"), *LISTED[0], *LOOK, *LISTED[0], *LOOK]),
+        (1, [*GLIMPSE, *GLIMPSE, join("b"), COUNT, *LOOK]),
+        (2, [*GLIMPSE, join("b"), COUNT, *LISTED[0], *LOOK]),
+        (3, [*GLIMPSE, join("b"), COUNT, *LOOK, *LISTED[0], *LOOK]),
     ],
 )
 def test_a_look_whose_connection_is_lost_is_repeated_within_a_twentieth_of_a_second_after_it_is_back(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from places import COMMITTED, JOIN, OTHER, ROOT, joined, line, line_of, name, ours, turns, watch
+from places import COMMITTED, COUNT, JOIN, OTHER, ROOT, counted, joined, line, line_of, name, ours, turns, watch
 from scripted import DONE, node, script, timed
 
 from aioha.elections.zookeeper.line import Line
@@ -107,7 +107,7 @@ async def test_at_its_end_nothing_is_heard_and_the_place_stays() -> None:
 
 
 async def test_who_steps_aside_leaves_the_line_and_may_join_again() -> None:
-    session, mine = await second(COMMITTED, node(owner=7), DONE, joined(9), OTHER)
+    session, mine = await second(COMMITTED, node(owner=7), DONE, joined(9), OTHER, counted(9))
     heard = session.watchers[-1]
     session.forgotten.clear()
     await mine.step_aside()
@@ -116,7 +116,7 @@ async def test_who_steps_aside_leaves_the_line_and_may_join_again() -> None:
     assert (mine.ahead, mine.place.name, mine.place.may_be_there) == (None, None, False)
     moving = asyncio.create_task(mine.approach())
     await turns()
-    assert session.asked[3:] == [JOIN, watch(8)]
+    assert session.asked[3:] == [JOIN, watch(8), COUNT]
     moving.cancel()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from places import COMMITTED, JOIN, LIST, OTHER, ROOT, joined, line, line_of, name, ours, turns, watch
+from places import COMMITTED, COUNT, JOIN, LIST, OTHER, ROOT, counted, joined, line, line_of, name, ours, turns, watch
 from scripted import DONE, READABLE, listed, node, script, timed
 
 from aioha.elections.zookeeper.dialects import LINE, sequence_name, the_one_before
@@ -32,22 +32,22 @@ def test_the_numbers_that_servers_give() -> None:
 
 
 async def test_who_joins_first_is_near() -> None:
-    mine = line(session := script(joined(0), *line_of(0)))
-    assert (mine.ahead, mine.is_near, mine.has_moved_up) == (None, False, False)
+    mine = line(session := script(joined(0), counted(1)))
+    assert (mine.ahead, mine.is_near, mine.has_moved_up, mine.front) == (None, False, False, None)
     assert await mine.approach() is True
-    session.assert_asked(JOIN, *ours(0))
-    assert (mine.ahead, mine.is_near, mine.place.name) == (0, True, name(0))
+    session.assert_asked(JOIN, COUNT)
+    assert (mine.ahead, mine.is_near, mine.place.name, mine.front) == (0, True, name(0), 0)
     assert session.watchers == []
     assert await mine.approach() is True
-    assert len(session.asked) == 3
+    assert len(session.asked) == 2
 
 
 async def test_what_a_place_says_of_its_owner() -> None:
-    mine = line(session := script(joined(0), *line_of(0)), data="é".encode(), acl=READABLE)
+    mine = line(session := script(joined(0), counted(1)), data="é".encode(), acl=READABLE)
     await mine.approach()
     words = '{"identity": "me", "data": "é"}'
     assert session.asked[0] == f"create {ROOT}/ '{words}' ephemeral sequential for world:anyone=1"
-    mine = line(session := script(joined(0), *line_of(0)), data=b"\xff")
+    mine = line(session := script(joined(0), counted(1)), data=b"\xff")
     await mine.approach()
     assert '{"identity": "me", "data_base64": "/w=="}' in session.asked[0]
 
@@ -65,14 +65,57 @@ def within(seconds: float, play: Callable[[], Any]) -> None:
     assert 0.8 * seconds <= min(took) < max(took) <= 1.2 * seconds
 
 
-def test_who_joins_behind_another_looks_after_a_while_how_many_are_ahead() -> None:
-    async def play() -> None:
-        mine = line(session := script(joined(6), OTHER, *line_of(6, 5), OTHER))
-        assert await mine.approach() is True
-        session.assert_asked(JOIN, watch(5), *ours(6), watch(5))
-        assert (mine.ahead, mine.is_near, mine.has_moved_up) == (1, True, False)
+async def test_who_joins_behind_another_counts_how_many_are_ahead() -> None:
+    mine = line(session := script(joined(6), OTHER, counted(2)))
+    assert await mine.approach() is True
+    session.assert_asked(JOIN, watch(5), COUNT)
+    assert (mine.ahead, mine.is_near, mine.has_moved_up, mine.front) == (1, True, False, None)
 
-    within(8.0 / 4, play)
+
+async def test_who_has_come_behind_us_since_is_counted_too() -> None:
+    mine = line(session := script(joined(0), counted(2), *line_of(0, 1)))
+    assert await mine.approach() is True
+    session.assert_asked(JOIN, COUNT, *ours(0))
+    assert mine.ahead == 0
+
+
+async def test_a_line_that_is_gone_before_it_is_counted_is_listed() -> None:
+    mine = line(session := script(joined(0), NoNode(), NoNode(), NoNode(), COMMITTED, NoNode(), NoNode()))
+    assert await mine.approach() is False
+    session.assert_asked(JOIN, COUNT, *ours(0), "check /", *ours(0))
+
+
+@pytest.mark.parametrize(("front", "ahead"), [(4, 1), (5, 0)])
+async def test_who_has_led_knows_how_many_have_come_since(front: int, ahead: int) -> None:
+    mine = line(session := script(joined(6), OTHER), front=front)
+    assert await mine.approach() is True
+    session.assert_asked(JOIN, watch(5))
+    assert (mine.ahead, mine.is_near) == (ahead, True)
+
+
+async def test_nobody_has_come_since_and_the_one_before_has_gone() -> None:
+    mine = line(session := script(joined(6), NoNode()), front=5)
+    assert await mine.approach() is True
+    session.assert_asked(JOIN, watch(5))
+    assert (mine.ahead, mine.has_moved_up) == (0, False)
+
+
+@pytest.mark.parametrize("front", [6, 7])
+async def test_who_has_led_counts_in_a_line_that_has_been_made_anew(front: int) -> None:
+    mine = line(session := script(joined(6), OTHER, counted(2)), front=front)
+    assert await mine.approach() is True
+    session.assert_asked(JOIN, watch(5), COUNT)
+    assert mine.ahead == 1
+
+
+def test_who_has_many_ahead_looks_after_a_while_whether_they_are_still_there() -> None:
+    async def play() -> None:
+        mine = line(session := script(joined(6), OTHER, counted(4), *line_of(5, 6), OTHER))
+        assert await mine.approach() is True
+        session.assert_asked(JOIN, watch(5), COUNT, *ours(6), watch(5))
+        assert mine.ahead == 1
+
+    within(8.0 / 2 * 3, play)
 
 
 @pytest.mark.parametrize("ahead", [2, 3])
@@ -88,9 +131,9 @@ def test_the_more_are_ahead_the_later_the_line_is_looked_at_again(ahead: int) ->
 
 
 async def test_who_has_gone_before_it_could_be_watched_is_not_waited_for() -> None:
-    mine = line(session := script(joined(6), NoNode(), *line_of(6, 3), OTHER))
+    mine = line(session := script(joined(6), NoNode(), counted(3), *line_of(6, 3), OTHER))
     assert await mine.approach() is True
-    session.assert_asked(JOIN, watch(5), *ours(6), watch(3))
+    session.assert_asked(JOIN, watch(5), COUNT, *ours(6), watch(3))
     assert mine.ahead == 1
     mine = line(session := script(*line_of(6, 3, 4), NoNode(), *line_of(6, 3), OTHER), 6)
     assert await mine.approach() is True
@@ -98,9 +141,9 @@ async def test_who_has_gone_before_it_could_be_watched_is_not_waited_for() -> No
 
 
 async def test_a_place_of_our_own_session_ahead_of_us_is_taken_away() -> None:
-    mine = line(session := script(joined(6), node(owner=7), DONE, *line_of(6)))
+    mine = line(session := script(joined(6), node(owner=7), DONE, counted(2), *line_of(6)))
     assert await mine.approach() is True
-    session.assert_asked(JOIN, watch(5), f"delete {ROOT}/{name(5)}", *ours(6))
+    session.assert_asked(JOIN, watch(5), f"delete {ROOT}/{name(5)}", COUNT, *ours(6))
     mine = line(session := script(*line_of(6, 4), node(owner=7), NoNode(), *line_of(6)), 6)
     assert await mine.approach() is True
     session.assert_asked(*ours(6), watch(4), f"delete {ROOT}/{name(4)}", *ours(6))
@@ -109,7 +152,12 @@ async def test_a_place_of_our_own_session_ahead_of_us_is_taken_away() -> None:
 
 @pytest.mark.parametrize("error", [NoAuth(), ConnectionLoss()])
 async def test_a_refusal_and_a_lost_connection_go_out(error: ResponseError) -> None:
-    for answers, number in [([error], None), ([joined(6), error], None), ([node(owner=7), error], 6)]:
+    for answers, number in [
+        ([error], None),
+        ([joined(6), error], None),
+        ([joined(6), OTHER, error], None),
+        ([node(owner=7), error], 6),
+    ]:
         with pytest.raises(type(error)):
             await line(script(*answers), number).approach()
 
@@ -128,13 +176,13 @@ async def test_a_refusal_and_a_lost_connection_go_out(error: ResponseError) -> N
     ],
 )
 async def test_who_was_deleted_by_hand_is_to_join_again(gone: list[Any]) -> None:
-    mine = line(session := script(*gone, COMMITTED, *gone, joined(9), OTHER, *line_of(9, 8), OTHER), 6)
+    mine = line(session := script(*gone, COMMITTED, *gone, joined(9), OTHER, counted(9)), 6)
     assert await mine.approach() is False
     assert (mine.place.name, mine.ahead) == (None, None)
     session.asked.clear()
     moved = asyncio.create_task(mine.approach())
     await turns()
-    assert session.asked == [JOIN, watch(8)]
+    assert session.asked == [JOIN, watch(8), COUNT]
     moved.cancel()
 
 

@@ -222,3 +222,33 @@ def test_who_has_led_later_and_ended_cleanly_has_waited_for_it() -> None:
         assert (await third).settle == 0
 
     played(play)
+
+
+def test_where_names_do_not_tell_whose_a_member_is_nobody_begins_before_the_record_says_so() -> None:
+    async def play(scene: Scene) -> None:
+        first, second, third = await in_line(scene, "a", "b", "c", layout="zk-recipes")
+        grant = await led_for_a_moment(scene, first, second)
+        assert recorded(scene).identity == "b"
+        led = await third
+        assert led.settle == pytest.approx(recorded(scene).stop_grace, abs=ROUND_TRIP)
+        assert [each.token for each in led.unfenced] == [grant.token]
+
+    played(play)
+
+
+@pytest.mark.parametrize("later", [2, 3, 4, 5, 6, 7])
+def test_who_is_deleted_before_that_does_not_begin(later: int) -> None:
+    async def play(scene: Scene) -> None:
+        first, second, third = await in_line(scene, "a", "b", "c", layout="zk-recipes")
+        of_b = member(scene, 1)
+        releasing = scene.candidates["a"].begin_release(first)
+        await asyncio.sleep(later * ONE_WAY)
+        scene.operator.delete(of_b)
+        await releasing
+        led = await third
+        has_begun = second.done()
+        assert led.settle > 0 or not has_begun
+        await scene.candidates["c"].release(led)
+        assert ((await second).node == of_b) is has_begun  # else it has joined again
+
+    played(play)

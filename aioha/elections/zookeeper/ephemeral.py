@@ -50,6 +50,7 @@ class EphemeralElection(ZooKeeperElection):
         observer = EphemeralObserver(ground.names, settings, sessions)
         super().__init__(ground, settings, sessions, observer, owns=owns_sessions)
         self._bidder = Bidder(ground, settings, self._give_up, sessions.guardian)
+        self._front: int | None = None  # the place from which we took over last
 
     async def win(self, *, yielding: bool = False) -> Grant:
         if self._leaving is not None:  # a former term of ours must be off the path before we bid again
@@ -67,10 +68,11 @@ class EphemeralElection(ZooKeeperElection):
         while True:
             session = await self._sessions.live()
             attention = Attention(session)
-            line = Line(attention, ground, settings)
+            line = Line(attention, ground, settings, self._front)
             try:
                 with attention, line:  # no longer: what is heard while we withdraw would send the bid that is ready
                     granted = await Race(attention, line, self._bidder, ground, settings, yield_until).run()
+                    self._front = line.front
             except BaseException:
                 await self._withdraw(session, line.place)
                 raise

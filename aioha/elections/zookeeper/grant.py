@@ -90,8 +90,9 @@ class SessionGrant:
         self._stake = Stake(path, checks, self.refuted) if stake is None else stake
         self._unsubscribe = session.subscribe(self._session_changed)
         self._releasing: asyncio.Future[None] | None = None
-        if stake is None:
-            session.heartbeat.hold(self._stake)
+        if stake is None:  # its lease is proved as we begin; the next proof comes in its time if there is enough of it
+            enough = session.timeout * WORTH_STARTING + session.heartbeat.pace
+            session.heartbeat.hold(self._stake, at_once=self.usable < enough)
         else:
             stake.refuted = self.refuted
         if not is_watched:

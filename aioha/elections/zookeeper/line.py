@@ -5,8 +5,8 @@
 Only the first two in line look at the leader: the first takes over when it goes, the second if the first does not. All
 others watch the place before theirs, so that a takeover costs the same however many stand by. The line says who bids,
 never who leads: it is only read, and may be wrong for a while without harm. It is listed only when it must be: places are
-numbered without gaps, so that most often the one before ours is there; and when that one goes because it leads now, its
-session owns the leader's node.
+numbered without gaps, so that most often the one before ours is there, and how many are ahead can be reckoned; and when
+that one goes because it leads now, its session owns the leader's node.
 """
 
 import asyncio
@@ -31,21 +31,23 @@ __all__ = ["Line"]
 
 GOES_FIRST = 1 / 16  # of the session timeout: how long the second leaves a free election to the first
 NEAR = 1  # so many may be ahead of who looks at the leader
-LIST_SOON = 1 / 4  # of the session timeout, where it is not known how many are ahead: so the second learns that it is
 LIST_AGAIN = 1 / 2  # of the session timeout for each that is ahead: a net
 
 
 class Line:
-    """Our place in line on one session. `ahead`: how many are before us; None: not known.
+    """Our place in line on one session. `ahead`: how many are before us, at most; None: not known. `front`: the number of a
+    place that nobody was ahead of any more; of the last one that we had, so that who has led need not count.
 
     A context manager: at its end nothing is heard any more. The place stays: `place.leave`.
     """
 
-    def __init__(self, attention: Attention, ground: Ground, settings: Settings) -> None:
+    def __init__(self, attention: Attention, ground: Ground, settings: Settings, front: int | None = None) -> None:
         itself = json.dumps({"identity": settings.identity, **data_fields(settings.payload)}, ensure_ascii=False)
         self._session = attention.session
         self.place = Place(self._session, ground.names.line, LINE, itself.encode(), ground.acl)
         self.ahead: int | None = None
+        self._front = front
+        self._number: int | None = None  # of our place, also when it has been left
         self._attention = attention
         self._clock = settings.clock
         self._before: tuple[str, int] | None = None  # the place before ours: its path, the session that owns it
@@ -61,6 +63,11 @@ class Line:
     def is_near(self) -> bool:
         """We are to look at the leader."""
         return self.ahead is not None and self.ahead <= NEAR
+
+    @property
+    def front(self) -> int | None:
+        """For who leads now: the number of the place that we have left, if nobody was ahead of it."""
+        return self._number if self.ahead == 0 else None
 
     def doubt(self) -> None:
         """Nothing that was heard is worth anything any more."""
@@ -81,7 +88,7 @@ class Line:
             self.doubt()
             if not await self.place.join():
                 return False
-            await self._watch_number_before()
+            await self._find_place()
         while not self.is_near and not self.has_moved_up:
             if self._before is not None:
                 return await self._wait()
@@ -124,7 +131,7 @@ class Line:
 
     async def _wait(self) -> bool:
         """Until the one before us has gone, or the line was listed again in its time. False: look at everything again."""
-        share = LIST_SOON if self.ahead is None else LIST_AGAIN * self.ahead
+        share = LIST_AGAIN * (self.ahead or 1)
         until = self._clock() + self._session.timeout * share * random.uniform(0.8, 1.2)
         while not self.has_moved_up and (left := until - self._clock()) > 0:
             await self._attention.wait(left)
@@ -132,11 +139,22 @@ class Line:
                 return False
         return self.has_moved_up or await self._list()
 
-    async def _watch_number_before(self) -> None:
+    async def _find_place(self) -> None:
+        """We have just joined: watch the one before us, and reckon how many are ahead, at most."""
         assert self.place.name is not None
-        number = LINE.number(self.place.name)
-        if number:
-            await self._watch(sequence_name(the_one_before(number)))
+        number = self._number = LINE.number(self.place.name)
+        assert number is not None
+        is_watched = number != 0 and await self._watch(sequence_name(the_one_before(number)))
+        ahead = await self._most_ahead(number)
+        if is_watched or ahead == 0:
+            self.ahead = ahead
+
+    async def _most_ahead(self, number: int) -> int | None:
+        """How many can be ahead of us, now that we have just joined."""
+        if self._front is not None and number > self._front:
+            return number - self._front - 1  # all that has come since
+        stat = await stat_or_none(self._session.send(requests.exists(self.place.root)))
+        return stat.children - 1 if stat is not None else None  # too many, if somebody has come behind us since
 
     async def _list(self) -> bool:
         """See who is ahead, and watch the one before us. False: our own place is gone."""

@@ -48,6 +48,11 @@ class Place:
         return f"{self.root}/{self.name}"
 
     @property
+    def tells_whose(self) -> bool:
+        """Whether its name tells others that it is some aioha's."""
+        return self._dialect.is_unique
+
+    @property
     def may_be_there(self) -> bool:
         return self.name is not None or self._is_uncertain
 

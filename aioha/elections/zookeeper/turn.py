@@ -1,7 +1,8 @@
 """Our turn in a queue: what is known of the term before when it comes, the term that we get, and how that is accounted for.
 
-The record is written when we lead already: nobody waits for it, and it fences nothing here, our member node does. What a
-standby may know beforehand is in `studied`.
+The record is written when we lead already: it fences nothing here, our member node does. Nobody waits for it, but where
+names do not tell whose a member is: who comes next must know that one of ours has led. What a standby may know beforehand
+is in `studied`.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ class _Plan:
     last: Predecessor | None
     record: Record
     settle: float
-    is_lifted: bool  # how far our token is, nobody knows before it is written
+    is_written_first: bool  # nobody may work before the record says so
     round_trip: float  # seconds, that the record reckons with
 
     def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
@@ -151,7 +152,7 @@ class Turn:
             plan = self._plan(place, place.czxid, before, known, perhaps)
         self.forget(session)
         plan.accounting.begin(plan.version)
-        if (plan.is_lifted and not await plan.accounting.is_written()) or not place.is_watched:
+        if (plan.is_written_first and not await plan.accounting.is_written()) or not place.is_watched:
             await plan.accounting.is_written()
             return None  # it cannot be written, or something has happened to our node meanwhile
         return await self._granted(plan, place.czxid, stake)
@@ -176,12 +177,24 @@ class Turn:
         if silent and is_kept:
             settle = max(settle, longest_grace(session))
             record = replace(record, owed_token=max(silent), owed_grace=settle)
-        # How far our token is lifted nobody could know, should we die before this is written.
-        is_lifted = is_kept and (record.token_base != view.record.token_base or view.unreadable is not None)
+        # How far our token is lifted nobody could know, should we die before this is written; nor, by some names, that it
+        # was one of ours that led: who finds no record of that member then knows that it had not begun.
+        is_lifted = record.token_base != view.record.token_base or view.unreadable is not None
+        is_written_first = is_kept and (is_lifted or not place.tells_whose)
         accounting = Accounting(self._ground, place, record if is_kept else None)
         old_terms = OldTerms(self._ground, ended, unfenced)
         return _Plan(
-            place, before, known, accounting, view.version, old_terms, last, record, settle, is_lifted, session.round_trip
+            place,
+            before,
+            known,
+            accounting,
+            view.version,
+            old_terms,
+            last,
+            record,
+            settle,
+            is_written_first,
+            session.round_trip,
         )
 
     async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:
