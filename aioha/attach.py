@@ -59,26 +59,16 @@ class Attacher:
         self._scope: anyio.CancelScope | None = None
 
     async def attach(
-        self,
-        session: Attachable,
-        pause: float,
-        last: Connection | None = None,
-        *,
-        back: bool = False,
-        patience: float | None = None,
+        self, session: Attachable, pause: float, last: Connection | None = None, *, back: bool = False
     ) -> Connection | None:
         """The connection that the session is attached to now; None if it died meanwhile. `pause`: seconds before the first
         try. `last`: the connection that it was attached to before. `back`: begin with its server, not with the others.
-        `patience`: seconds that this one may think when it is asked first, if not as long as any.
 
         Unbounded. Raises `SessionExpired`, `SessionFailed`.
         """
 
         async def greet(connection: Connection) -> Connection | None:
-            nonlocal patience
-            soon, patience = patience, None
-            is_last = last is not None and connection.server == last.server
-            return await self._greet(session, connection, soon if soon is not None and is_last else self._bound(session))
+            return await self._greet(session, connection)
 
         if last is not None:
             self.servers.sort(key=lambda server: (str(server) == last.server) is not back)
@@ -106,9 +96,9 @@ class Attacher:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def _greet(self, session: Attachable, connection: Connection, bound: float) -> Connection | None:
-        """Ask one server for the session, for so many seconds; None: try another."""
-        server = connection.server
+    async def _greet(self, session: Attachable, connection: Connection) -> Connection | None:
+        """Ask one server for the session; None: try another."""
+        server, bound = connection.server, self._bound(session)
         self.failures[server] = "accepted the connection, but did not answer yet"
         try:
             async with asyncio.timeout(bound):

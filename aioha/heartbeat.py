@@ -14,13 +14,14 @@ from .clock import Clock
 from .lease import Anchor, Lease
 from .wire import requests
 from .wire.connection import Connection
-from .wire.errors import ConnectionLoss, ResponseError
+from .wire.errors import ConnectionLoss, ResponseError, SessionExpired, SessionMoved
 
 __all__ = ["Heartbeat", "Stake"]
 
 PACE = 1 / 8  # of the session timeout, from send to send
 SILENCE, SHORTEST_SILENCE = 1 / 6, 0.15  # of the session timeout; seconds
 LATE = 0.05  # seconds: a timer later than this says that the loop was blocked, not that the server is silent
+SHORTLY = 0.005  # seconds; as long as that it is waited for what has come meanwhile, where there is no time to lose
 MOST_CHECKS = 100  # in one heartbeat; with more stakes they take turns
 
 
@@ -47,7 +48,7 @@ class Heartbeat:
         self._turn = 0
         self._hurry: asyncio.Future[None] | None = None  # done: the next beat shall not wait
         self._proofs: list[asyncio.Future[None]] = []
-        self._patience: float | None = None  # another than `silence`, until the first beat is answered
+        self._patience: float | None = None  # while it is in doubt whether the server still answers us: for so long
 
     @property
     def silence(self) -> float:
@@ -91,9 +92,9 @@ class Heartbeat:
         return stand_down
 
     async def run(self, connection: Connection, doubt: float | None = None) -> bool:
-        """Beat until the connection is lost; drops it when it falls silent. `doubt`: so many seconds may pass before a first
-        beat is answered: the session may have been closed while we came back, and then the server drops all that we ask
-        without a word (measured: ZooKeeper 3.8.0). Returns whether it was lost while in doubt.
+        """Beat until the connection is lost; drops it when it falls silent. `doubt`: so many seconds may pass before a ping
+        is answered: the session may have been closed while we came back, and then the server drops all that we ask without
+        a word (measured: ZooKeeper 3.8.0). Returns whether it was lost while in doubt.
         """
         loop = asyncio.get_running_loop()
         self._patience = doubt
@@ -152,13 +153,12 @@ class Heartbeat:
             await self._one(connection)
         finally:
             self._look.cancel()
-        if connection.lost is None:
-            self._patience = None
 
     def _look_later(self, connection: Connection, *, again: bool = False) -> None:
         now, since = self._clock(), connection.unanswered_since
         due = (now if since is None else since) + self._bound
-        pause = LATE if again else max(due - now, 0.0)
+        late = LATE if self._patience is None else SHORTLY
+        pause = late if again else max(due - now, 0.0)
         self._look = asyncio.get_running_loop().call_later(pause, self._look_for_life, connection, due, again)
 
     @property
@@ -176,6 +176,8 @@ class Heartbeat:
 
     async def _one(self, connection: Connection) -> None:
         try:
+            if self._patience is not None:  # a quorum may take longer to agree to a beat than this server to answer
+                connection.send(requests.ping(), then=self._reassure)
             if self._stakes:
                 await self._prove_stakes(connection)
             elif self._ready and not self._lease.pings_prove:
@@ -186,6 +188,10 @@ class Heartbeat:
             pass
         except ResponseError as error:  # SESSIONMOVED, SESSIONEXPIRED: attaching again tells
             connection.abort(f"heartbeat refused: {error}")
+
+    def _reassure(self, error: ResponseError | None) -> None:
+        if error is None:
+            self._patience = None
 
     async def _prove_stakes(self, connection: Connection) -> None:
         count = len(self._stakes)
@@ -198,6 +204,8 @@ class Heartbeat:
         failed = requests.failure(reply)
         if failed is not None:
             index, error = failed
+            if isinstance(error, SessionExpired | SessionMoved):
+                raise error  # which says nothing of the stake
             if owners[index] in self._stakes:
                 owners[index].refuted(error)
 

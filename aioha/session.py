@@ -18,6 +18,7 @@ from typing import Any
 from .attach import Attacher, longer
 from .clock import Clock
 from .errors import SessionFailed
+from .hearing import Hearing
 from .heartbeat import Heartbeat
 from .lease import Lease
 from .session_state import LOUDNESS, NotAttached, SessionState
@@ -33,9 +34,8 @@ log = logging.getLogger("aioha")
 
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
 SOON = 0.1  # seconds: a connection that is lost earlier was hardly one
-ANSWER, ANSWER_SHARE = 0.05, 3  # seconds, round trips: whichever is longer, until a first answer where there is doubt
-ROUND_TRIP_GROWTH = 1.1  # from reply to reply, so that a link that has become slower shows
-NEVER = float("inf")
+HASTE = 0.025  # seconds: the longest pause where whoever leads next counts on our hearing of it if our session is closed
+IN_A_ROW = 5  # connections that were hardly any, until another server may know better
 NEW = 0
 NO_PASSWORD = bytes(16)
 
@@ -61,7 +61,7 @@ class ZooKeeperSession:
         self.lease = lease
         self.heartbeat = Heartbeat(lease, clock)
         self.zxid = 0  # the newest change seen: no server that is behind it will take us
-        self.round_trip = 0.0  # seconds; the quickest of late, so the link's share and not the server's
+        self.hearing = Hearing(authenticates=credentials is not None)
         self.why = "not connected yet"  # of the last state, for messages
         self._asked = timeout
         self._clock = clock
@@ -158,19 +158,20 @@ class ZooKeeperSession:
     async def run(self) -> None:
         """Attach, beat, attach again, until the session is dead. Ends by itself only then; never raises."""
         try:
-            pause, last, back, patience = 0.0, None, False, None
-            while (connection := await self._attacher.attach(self, pause, last, back=back, patience=patience)) is not None:
-                since = self._clock()
-                doubt: float | None = patience if last is not None and last.server == connection.server else None
-                given_up = await self.heartbeat.run(connection, doubt) and not connection.hung_up
+            pause, last, back, doubt, row = 0.0, None, False, None, 0
+            while (connection := await self._attacher.attach(self, pause, last, back=back)) is not None:
+                since, is_back = self._clock(), last is not None and last.server == connection.server
+                given_up = await self.heartbeat.run(connection, doubt if is_back else None) and not connection.hung_up
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
-                # Else at once: our session may have been closed, and whoever leads next waits only until we can know.
-                pause = 0.0 if given_up or self._clock() - since > SOON else longer(pause)
+                row = row + 1 if not given_up and self._clock() - since <= SOON else 0
+                pause = longer(pause) if row else 0.0
                 # A server that hangs up may have closed our session, as anybody may ask it to: then it says so at once. But
-                # who comes back while that is under way gets no answer, now or once it is attached: then ask once more.
-                back = (connection.hung_up or given_up) and not pause
-                is_urgent = back and not given_up and self.heartbeat.is_needed
-                patience = max(ANSWER, self.round_trip * ANSWER_SHARE) if is_urgent else None
+                # who comes back while that is under way gets no answer once it is attached: then ask once more. Whoever
+                # leads next waits only until we can know, if anything rests on the session.
+                is_urgent = row <= IN_A_ROW and self.heartbeat.is_needed and (connection.hung_up or given_up)
+                pause = min(pause, HASTE) if is_urgent else pause
+                back = is_urgent or (connection.hung_up and not pause)
+                doubt = self.hearing.patience if is_urgent and not given_up else None
                 last = connection
         except SessionExpired:
             self._die(SessionState.EXPIRED, f"session {self.id:#x} expired")
@@ -212,6 +213,7 @@ class ZooKeeperSession:
     def granted(self, connection: Connection, greeting: Greeting) -> None:
         """A server took the session; it is not attached before it is authenticated too."""
         created, self.zxid = not self.id, self.zxid_to_insist_on
+        self.hearing.attached(greeting.sent, self._clock())
         if created and greeting.timeout != self._asked:
             log.info("session_timeout: asked for %g s, the servers grant %g s", self._asked, greeting.timeout)
         self.id, self.password = greeting.session_id, greeting.password
@@ -250,7 +252,7 @@ class ZooKeeperSession:
 
     def on_reply(self, sent: float, replied: float, zxid: int) -> None:
         self.lease.acknowledged(sent, replied)
-        self.round_trip = min(replied - sent, self.round_trip * ROUND_TRIP_GROWTH or NEVER)
+        self.hearing.answered(sent, replied)
         self.zxid = max(self.zxid, zxid)
 
     def on_event(self, kind: int, path: str) -> None:

@@ -142,7 +142,7 @@ class Tenure:
                 return
             self._happened(Event.DOUBT if self._grant.doubtful else Event.SURE)
         else:
-            if self._stop_by == NEVER and self._grant.ended is not None and not self._grant.seated:  # any more
+            if self._stop_by == NEVER and self._grant.ended is not None:
                 self._stop_by = self._clock() + self._grant.stop_grace
             if self._clock() >= self._due_to_insist():
                 self._insist()
@@ -165,9 +165,10 @@ class Tenure:
         message = ending()
         resigned = isinstance(message, LeadershipResigned)
         log.log(logging.INFO if resigned else logging.WARNING, "%s", message)
-        protected = resigned or self._grant.seated  # nobody can begin before we release: the lease decides
         self._told_at = self._clock()
-        self._stop_by = NEVER if protected else self._told_at + self._grant.stop_grace
+        # Resigned, nobody can begin before we release: the lease decides. Else whoever comes next may count on `stop_grace`,
+        # also where a seat should keep it waiting: our session may be over, and its servers have not told us yet.
+        self._stop_by = NEVER if resigned else self._told_at + self._grant.stop_grace
         self._happened(Event.STOP)
         self._cancel(str(message))
         self._set_alarm()

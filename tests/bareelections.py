@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from unittest import mock
 
+import pytest
 from proof.operator import Operator
 from scripted import in_words
 
@@ -22,11 +23,12 @@ from aioha.testing.simulated.handles import ACTOR
 from aioha.where import parse
 from aioha.wire.connection import Connection
 
-__all__ = ["ONE_WAY", "PATH", "ROUND_TRIP", "Bare", "Scene", "T", "facts", "played", "short"]
+__all__ = ["LONGEST", "ONE_WAY", "PATH", "ROUND_TRIP", "Bare", "Scene", "T", "facts", "played", "short"]
 
 PATH = "/service/e"
 T = 8.0  # the session timeout, in seconds
 ONE_WAY, ROUND_TRIP = 0.05, 0.1
+LONGEST = pytest.approx(T / 4 + 0.7)  # seconds that any work of ours may need to end: also to hear that it must
 
 
 class Scene:

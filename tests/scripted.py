@@ -7,6 +7,7 @@ from typing import Any
 
 import aiozk
 
+from aioha.hearing import Hearing
 from aioha.session import SessionState
 from aioha.testing.simulated import Simulation, run
 from aioha.testing.simulated.acl import OPEN, Entry
@@ -114,7 +115,9 @@ class Scripted:
     def __init__(self, *script: Any, timeout: float = 8.0, session_id: int = 7) -> None:
         self.id = session_id
         self.timeout = timeout
-        self.round_trip = 0.5
+        self.hearing = Hearing()
+        self.hearing.attached(0.0, 0.5)
+        self.hearing.answered(0.0, 0.5)
         self.zxid = 1000
         self.why = "the cable was cut"
         self.state = SessionState.CONNECTED

@@ -151,25 +151,6 @@ def test_the_others_are_asked_first_unless_we_are_to_go_back(back: bool, order: 
     assert attempts.orders == [tuple(f"{name}:2181" for name in order)]
 
 
-@pytest.mark.parametrize(("order", "soon"), [("bab", {0}), ("abb", set()), ("aab", set())])
-def test_its_own_server_may_be_asked_again_soon_if_it_is_the_first_and_then_has_its_time(order: str, soon: set[int]) -> None:
-    """Another one comes first where its own does not take connections any more: that one has nothing to hurry with."""
-    servers = [Host(f"{name}:2181") for name in order]
-    attempts, connection = attached(
-        attacher_of(("a:", "b:")),
-        Session(7),
-        *([server] for server in servers),
-        [back := Host("b:2181", granted(7))],
-        last=Host("b:2181"),
-        back=True,
-        patience=0.25,
-    )
-    assert connection is back
-    assert [round_[server.server] for round_, server in zip(attempts.failures, servers, strict=True)] == [
-        f"accepted the connection, but did not answer within {0.25 if number in soon else 0.75} s" for number in range(3)
-    ]
-
-
 def test_a_short_session_is_one_too() -> None:
     _, connection = attached(attacher_of(), Session(), [host := Host("zk1:2181", granted(7, 0.001))])
     assert connection is host

@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from bareelections import PATH, ROUND_TRIP, Scene, T, facts, played
+from bareelections import LONGEST, PATH, ROUND_TRIP, Scene, T, facts, played
 
 from aioha import Predecessor, SessionFailed
 from aioha.testing.simulated import acl
@@ -119,7 +119,7 @@ def test_an_unreadable_record_is_kept_aside_before_it_is_written_over(caplog: py
         second = await standing
         assert scene.data(".aioha/unreadable") == b"rubbish"
         assert facts(second)["predecessor"][::2] == ("", False)
-        assert (second.settle, second.number) == (T / 4, 2)
+        assert (second.settle, second.number) == (LONGEST, 2)
         assert [each.identity for each in second.unfenced] == [""]
         assert first.token < second.predecessor.token < second.token
 

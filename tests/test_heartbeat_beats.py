@@ -1,14 +1,17 @@
 """What a heartbeat sends and when, and when it gives a connection up: in virtual time, on one that the test answers for."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from answering import Answering
+from answering import Answering, shown
 from beating import TIMEOUT, Beating, beats, stake
+from scripted import failing
 
 from aioha.heartbeat import LATE, Heartbeat
 from aioha.lease import Lease
-from aioha.wire.errors import SessionMoved
+from aioha.testing import Op
+from aioha.wire.errors import ResponseError, SessionExpired, SessionMoved
 
 
 @pytest.mark.parametrize(("delay", "times"), [(0.25, [0.0, 1.0, 2.0, 3.0]), (1.2, [0.0, 1.2, 2.4])])
@@ -185,6 +188,46 @@ def test_a_first_answer_ends_the_doubt() -> None:
         again.delay = None
         assert await beating.lost() - begun == pytest.approx(1.0 + TIMEOUT / 6)
         assert beating.task.result() is False
+
+    beats(play)
+
+
+def test_in_doubt_the_server_is_asked_for_itself_and_the_quorum_may_take_its_time() -> None:
+    async def play(beating: Beating) -> None:
+        beating.heartbeat.hold(stake("/a"), at_once=False)
+        beating.connection.abort("hung up")
+        await beating.task
+        again = Answering(beating.heartbeat._clock, delay=0.125)
+        send = again.send
+
+        def slow(request: Any, then: Any = None) -> Any:
+            again.delay = 0.125 if request.opcode == Op.PING else 1.0
+            return send(request, then)
+
+        again.send = slow  # type: ignore[method-assign]
+        beating.task = asyncio.create_task(beating.heartbeat.run(again, 0.25))  # type: ignore[arg-type]
+        await asyncio.sleep(0.9)
+        assert [words for _, words in again.sent] == ["ping", f"multi({shown(stake('/a').checks[0])})"]
+        assert again.aborts == []
+        again.abort("cut")
+        await beating.task
+        assert beating.task.result() is False
+
+    beats(play)
+
+
+@pytest.mark.parametrize("error", [SessionExpired(), SessionMoved()])
+def test_a_beat_that_says_that_the_session_is_over_refutes_nobody(error: ResponseError) -> None:
+    """It says nothing of the one stake whose check came first; attaching again tells it to all of them."""
+
+    async def play(beating: Beating) -> None:
+        refuted = list[ResponseError]()
+        one = stake("/a", refuted=refuted.append)
+        beating.connection.results[f"multi({shown(one.checks[0])})"] = failing(0, error)
+        beating.heartbeat.hold(one)
+        assert await beating.lost() == 0.25
+        assert refuted == []
+        assert beating.connection.aborts[0].startswith("heartbeat refused: ")
 
     beats(play)
 

@@ -144,7 +144,7 @@ async def test_confirm_fails_without_a_record_although_the_news_is_still_under_w
                     proxy.delay(0.2)
                     await delete(store, path_of(store))
                     await second.began.wait()
-                    with pytest.raises(LeadershipLost, match="made anew"):
+                    with pytest.raises(LeadershipLost, match="deleted by someone else"):
                         await first.term.confirm()
 
 

@@ -37,6 +37,7 @@ LAYERS = {
         "aioha.session",
         "aioha.session_state",
         "aioha.sessions",
+        "aioha.hearing",
         "aioha.heartbeat",
         "aioha.lease",
         "aioha.record",

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from aioha.elections.zookeeper.ledger import Ledger, Names
+from aioha.hearing import Hearing
 from aioha.settings import GRACE_SHARE
 
 
@@ -16,7 +17,7 @@ async def test_of_an_unreadable_record_is_thought_what_is_safe_and_no_more() -> 
     view = await Ledger(cast(Any, session), Names("/p")).read()
     assert view is not None
     assert (view.unreadable, view.version) == (b"rubbish", 6)
-    assert view.settle(view.ended) == 8.0 * GRACE_SHARE
+    assert view.settle(view.ended) == 8.0 * GRACE_SHARE + Hearing().within
     assert view.token == 700 + (900 - 100)  # the node cannot have lifted tokens by more than that
     untouched = SaysOnce(b"rubbish", b"", timeout=8.0, czxid=100, mzxid=700, version=6)
     view = await Ledger(cast(Any, untouched), Names("/p")).read()
@@ -29,6 +30,7 @@ class SaysOnce:
 
     def __init__(self, record: bytes, ended: bytes, *, timeout: float, czxid: int, mzxid: int, version: int) -> None:
         self.timeout = timeout
+        self.hearing = Hearing()
         stat = SimpleNamespace(
             created_zxid=czxid,
             last_modified_zxid=mzxid,

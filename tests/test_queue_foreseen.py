@@ -7,8 +7,8 @@ import pytest
 from bareelections import ONE_WAY, ROUND_TRIP, Scene, played
 from test_queue_trouble import in_line
 
-from aioha.elections.zookeeper.succession import HESITATION, Succession
-from aioha.elections.zookeeper.turn import LEARNING
+from aioha.elections.zookeeper.succession import Succession
+from aioha.elections.zookeeper.turn import EARLIER
 from aioha.record import parse_record
 from aioha.testing.simulated import Weather
 
@@ -32,7 +32,7 @@ def test_a_term_after_an_unclean_end_is_another_than_was_foreseen() -> None:
         scene.operator.delete(first.node)
         grant = await second
         assert not grant.predecessor.ended_cleanly
-        assert grant.settle == pytest.approx(1.5 + LEARNING * ROUND_TRIP + HESITATION, abs=0.01)
+        assert grant.settle == pytest.approx(1.5 + (6 + EARLIER) * ROUND_TRIP + 0.1, abs=0.01)
         assert [each.token for each in grant.unfenced] == [first.token]
 
     played(play)
@@ -47,13 +47,13 @@ def test_on_a_link_that_has_become_slower_the_record_says_so(slower: float) -> N
         await asyncio.sleep(6.5)
         session = scene.candidates["b"].sessions.current
         assert session is not None
-        assert session.round_trip > min(slower, 2.0) * ROUND_TRIP * 0.99
+        assert session.hearing.round_trip > min(slower, 2.0) * ROUND_TRIP * 0.99
         await scene.candidates["a"].release(first)
         await second
         await asyncio.sleep(1.0)
         recorded = parse_record(scene.data(".aioha"))
         assert recorded.identity == "b"
-        assert recorded.stop_grace - 1.5 >= session.round_trip * LEARNING / 2
+        assert recorded.stop_grace - 1.5 >= session.hearing.round_trip * EARLIER
 
     played(play)
 

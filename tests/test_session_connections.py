@@ -109,11 +109,11 @@ def test_replies_tell_the_newest_change_the_quickest_round_trip_and_what_was_ack
         session, told = bare.session, list[tuple[float, float]]()
         bare.lease.acknowledged = lambda sent, replied: told.append((sent, replied))  # type: ignore[method-assign]
         bare.attached()
-        assert session.round_trip == 0.0
+        assert session.hearing.round_trip == 0.0
         trips = []
         for sent, replied, zxid in ((5.0, 9.0, 6), (10.0, 10.5, 7), (20.0, 20.25, 9), (30.0, 31.0, 8), (40.0, 41.0, 0)):
             session.on_reply(sent, replied, zxid)
-            trips.append((round(session.round_trip, 6), session.zxid))
+            trips.append((round(session.hearing.round_trip, 6), session.zxid))
         # It grows by a tenth with each that was slower: a link may have become so.
         assert trips == [(4.0, 6), (0.5, 7), (0.25, 9), (0.275, 9), (0.3025, 9)]
         assert told == [(5.0, 9.0), (10.0, 10.5), (20.0, 20.25), (30.0, 31.0), (40.0, 41.0)]

@@ -92,7 +92,8 @@ def test_an_attach_after_a_loss_begins_at_once_and_in_a_row_of_losses_ever_later
 @pytest.mark.parametrize("rests", [True, False])
 def test_a_server_that_has_hung_up_is_asked_again_and_doubted_once_if_anything_rests_on_it(rests: bool) -> None:
     async def play(bare: Bare) -> None:
-        asked, doubts = list[tuple[float, bool, float | None]](), list[float | None]()
+        asked, doubts = list[tuple[float, bool]](), list[float | None]()
+        # Which server, for how long, and whether it hung up at the end.
         lives = [
             ("a", 2.0, True),
             ("a", 0.05, False),
@@ -101,11 +102,17 @@ def test_a_server_that_has_hung_up_is_asked_again_and_doubted_once_if_anything_r
             ("a", 2.0, True),
             ("b", 2.0, False),
         ]
+        soon = [
+            ("a", 2.0, True),
+            *(("a", 0.01, True) for _ in range(7)),
+            ("a", 2.0, False),
+        ]  # and it does so again and again
+        lives += soon
         if rests:
             bare.session.heartbeat.hold(Stake("/e", [], lambda _: None), at_once=False)
 
-        async def attach(_: Any, pause: float, last: Any = None, *, back: bool, patience: float | None) -> Any:
-            asked.append((pause, back, patience))
+        async def attach(_: Any, pause: float, last: Any = None, *, back: bool) -> Any:
+            asked.append((pause, back))
             if len(asked) > len(lives):
                 return None
             connection = bare.attached()
@@ -122,11 +129,13 @@ def test_a_server_that_has_hung_up_is_asked_again_and_doubted_once_if_anything_r
         bare.session._attacher.attach = attach  # type: ignore[method-assign]
         bare.session.heartbeat.run = run  # type: ignore[method-assign]
         await bare.session.run()
-        soon = 0.05 if rests else None
-        again = (0.0, True, None) if rests else (0.05, False, None)  # it gave up by itself, or was lost too soon
-        hung_up, silent = (0.0, True, soon), (0.0, False, None)
-        assert asked == [silent, hung_up, again, hung_up, silent, hung_up, silent]
-        assert doubts == [None, soon, None, soon, None, None]
+        again = (0.0, True) if rests else (0.05, False)  # it gave up by itself, or was lost too soon
+        hung_up, silent = (0.0, True), (0.0, False)
+        slower = [(pause, False) for pause in (0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5)]
+        soon_again = [*[(0.025, True)] * 5, (0.05, False), (0.1, False)] if rests else slower
+        assert asked == [silent, hung_up, again, hung_up, silent, hung_up, silent, hung_up, *soon_again, silent]
+        doubt = 0.05 if rests else None
+        assert doubts == [None, doubt, None, doubt, None, None, None, *[doubt] * 6, None, None]
 
     bare(play)
 

@@ -28,18 +28,18 @@ def succession(**options: Any) -> Succession:
 
 def test_the_first_term() -> None:
     record = succession().record(script(), NOBODY, Ended(), 1000)
-    assert record == Record(number=1, identity="me", data=b"me", stop_grace=0.8 + 6 * 0.5 + 0.1)
+    assert record == Record(number=1, identity="me", data=b"me", stop_grace=0.8 + (6 * 0.5 + 0.1))
 
 
 def test_a_term_after_one_that_has_not_ended() -> None:
     before = LedgerView(LAST, 6, 100, Ended())
-    record = succession(data=b"mine", stop_grace=1.0).record(script(), before, Ended(40), 1000, learning=6)
+    record = succession(data=b"mine", stop_grace=1.0).record(script(), before, Ended(40), 1000, earlier=3)
     last = Predecessor("last", b"l", 105, ended_cleanly=False)
     assert record == Record(
         number=4,
         identity="me",
         data=b"mine",
-        stop_grace=1.0 + 6 * 0.5 + 0.1,
+        stop_grace=1.0 + 9 * 0.5 + 0.1,
         token_base=5,
         owed_token=105,
         owed_grace=2.0,

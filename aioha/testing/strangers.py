@@ -5,6 +5,7 @@ and passwords follow from them.
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterable
 
 from .server import Server
@@ -36,8 +37,10 @@ def sessions_from(server: Server, ports: Iterable[int]) -> set[int]:
     return {_signed(int(session, 16)) for port, session in found if int(port) in wanted}
 
 
-def close_session(server: Server, session: int) -> bool:
-    """Attach to the session through this server, and close it. Whether it was alive. Blocks; raises `OSError`."""
+def close_session(server: Server, session: int, pause: float = 0.0) -> bool:
+    """Attach to the session through this server, and close it after so many seconds. Whether it was alive. Blocks; raises
+    `OSError`, also if its owner has taken it back meanwhile.
+    """
     from .simulated.sessions import password_of
 
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as stream:
@@ -45,6 +48,7 @@ def close_session(server: Server, session: int) -> bool:
         (attached,) = struct.unpack_from(">q", _receive(stream), 8)
         if attached != session:
             return False
+        time.sleep(pause)
         _send(stream, struct.pack(">ii", ONLY_REQUEST, CLOSE))
         _receive(stream)
         return True

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from ..clock import Clock
 from .errors import AuthFailed, ConnectionLoss, ProtocolError, ResponseError, SessionExpired, SessionMoved, error_for
 from .replies import MULTI, decode
-from .requests import Request
+from .requests import Request, failure
 from .untyped import protocol
 
 __all__ = ["Connection", "Greeting", "Listener"]
@@ -198,12 +198,16 @@ class Connection(asyncio.Protocol):
         except Exception:
             self._pending.appendleft(pending)  # not answered after all: it fails with the others
             raise
-        if self._listener is not None and _is_touch(pending.opcode, error):
+        refusal = _refusal(pending.opcode, reply, error)
+        if self._listener is not None and _is_touch(pending.opcode, refusal):
             self._listener.on_reply(pending.sent, self._clock(), zxid)  # a refusal of the request is an answer too
         if pending.then is not None:
             pending.then(error)
         if not pending.reply.done():
             _resolve(pending.reply, reply, error)
+        if isinstance(refusal, SessionExpired | SessionMoved):
+            # A follower may go on to answer pings and reads, and any server may say no more: attaching again tells.
+            self._lose(f"answered {refusal}", hung_up=True)
 
     def _pop(self, xid: int) -> _Pending:
         """The request that a reply belongs to: the oldest one. (Pings and authentication may overtake.)"""
@@ -242,6 +246,12 @@ class Connection(asyncio.Protocol):
             except Exception as error:  # noqa: BLE001 - a bug, to be heard of; the transport must not stumble over it
                 context = {"message": "aioha: a listener failed on the loss of a connection", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _refusal(opcode: int, reply: Any, error: ResponseError | None) -> ResponseError | None:
+    """Why the request was refused, or the first one of a `multi` that was; None: it was not."""
+    failed = failure(reply) if error is None and opcode == MULTI else None
+    return error if failed is None else failed[1]
 
 
 def _is_touch(opcode: int, error: ResponseError | None) -> bool:

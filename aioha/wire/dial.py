@@ -1,8 +1,8 @@
 """Finding a server that answers: TCP connects to one after another, hedged, each bounded.
 
-The next server is dialled `HEDGE` seconds after the one before, without dropping that one, or at once when it refused:
-a black hole costs 0.2 s and not its whole timeout. Connections are handed over one at a time, so that only one of
-them is ever asked for the session.
+The next server is dialled `HEDGE` seconds after the one before, without dropping that one, or at once when that one has
+refused, be it the connection or what was asked on it: a black hole costs 0.2 s and not its whole timeout. Connections are
+handed over one at a time, so that only one of them is ever asked for the session.
 """
 
 import asyncio
@@ -37,14 +37,15 @@ async def first_accepted(
     `failures` gets a line for each server that could not be reached. What `accept` raises is passed on, not grouped.
     """
     dialled: list[Connection] = []
-    offered: asyncio.Queue[Connection | None] = asyncio.Queue()
+    offered: asyncio.Queue[tuple[Connection, anyio.Event] | None] = asyncio.Queue()
     accepted: Connection | None = None
     result: T | None = None
     error: Exception | None = None
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_dial_all, servers, clock, failures, dialled, offered, bound)
-            while result is None and (connection := await offered.get()) is not None:
+            while result is None and (offer := await offered.get()) is not None:
+                connection, refused = offer
                 try:
                     result = await accept(connection)
                 except Exception as failure:  # noqa: BLE001 - carried around the group, which would wrap it
@@ -52,6 +53,7 @@ async def first_accepted(
                     break
                 if result is None:
                     connection.abort("not accepted")
+                    refused.set()
                 else:
                     accepted = connection
             group.cancel_scope.cancel()
@@ -69,7 +71,7 @@ async def _dial_all(
     clock: Clock,
     failures: dict[str, str],
     dialled: list[Connection],
-    offered: asyncio.Queue[Connection | None],
+    offered: asyncio.Queue[tuple[Connection, anyio.Event] | None],
     bound: float,
 ) -> None:
     async def dial_one(server: Server, refused: anyio.Event) -> None:
@@ -77,7 +79,7 @@ async def _dial_all(
         if connection is None:
             refused.set()
         else:
-            offered.put_nowait(connection)
+            offered.put_nowait((connection, refused))
 
     async with anyio.create_task_group() as group:
         for server in servers:

@@ -58,6 +58,7 @@ FAULTS: dict[str, tuple[Sequence[str], int, float, str]] = {
     "expire": (("leading", "leading", "standby"), 5, AT_ONCE, "record"),
     "stranger": (("leading", "leading", "standby"), 4, AT_ONCE, "record"),
     "taken-over": (("leading", "standby"), 4, AT_ONCE, ""),
+    "late-close": (("leading", "leading", "standby"), 3, AT_ONCE, "record"),
     "delete-node": (NOBODY, 4, AT_ONCE, "record"),
     "delete-parent": (NOBODY, 2, AT_ONCE, "record"),
     "delete-place": (NOBODY, 2, AT_ONCE, "record"),

@@ -17,6 +17,7 @@ from ...session import SessionState, ZooKeeperSession
 from ...wire import requests
 from ...wire.client import client_on
 from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError
+from ...wire.watches import DELETED
 from ..protocol import Leader, Operation, Predecessor
 from .fencing import Fence
 from .oldterms import OldTerms
@@ -216,9 +217,12 @@ class SessionGrant:
             self._session_changed()
 
     def node_event(self, event: int = 0, path: str = "") -> None:
-        """The watch on the leader's node fired: look whether it is still ours."""
+        """The watch on the leader's node fired: look whether it is still ours. `event` 0: look in any case."""
         if self.ended is not None or self._releasing is not None or self.session.state.is_dead:
             return  # also where a reply has armed the watch after `release` had forgotten it
+        if event == DELETED:
+            self.compare(None)
+            return
         try:
             reply = self.session.exists(self.node, self.node_event)
         except ConnectionError:

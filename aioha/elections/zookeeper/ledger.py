@@ -174,8 +174,8 @@ def unrecorded(data: bytes, token: int) -> Predecessor:
 
 
 def longest_grace(session: ZooKeeperSession) -> float:
-    """Seconds that any work on such a session may need to end."""
-    return session.timeout * GRACE_SHARE
+    """Seconds that any work on such a session may need to end, once its owner has heard that it must."""
+    return session.timeout * GRACE_SHARE + session.hearing.within
 
 
 def view_of(names: Names, reply: Any, ended: Ended, grace: float) -> LedgerView:

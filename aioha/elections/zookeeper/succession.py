@@ -11,8 +11,6 @@ from .ledger import LedgerView, View
 __all__ = ["Succession"]
 
 LARGEST_RECORDED_DATA = 4096  # the record stays small; the leader's node has all of it
-LEARNING = 6  # round trips until the owner of a closed session knows: end of stream, connect, greeting; the last two twice
-HESITATION = 0.1  # seconds, on top of them: if it comes back while its session is being closed, nobody answers it
 
 
 class Succession:
@@ -33,18 +31,17 @@ class Succession:
     def saw_token(self, token: int) -> None:
         self._seen = max(self._seen, token)
 
-    def record(
-        self, session: ZooKeeperSession, ledger: LedgerView, ended: Ended, since: int, *, learning: int = LEARNING
-    ) -> Record:
+    def record(self, session: ZooKeeperSession, ledger: LedgerView, ended: Ended, since: int, *, earlier: int = 0) -> Record:
         """What our term writes after this one. `ended`: which terms were done with when it was written. `since`: a change
-        that is older than the one that makes, or has made, our node. `learning`: round trips.
+        that is older than the one that makes, or has made, our node. `earlier`: so many round trips before it does in a
+        takeover, whoever comes next may begin to wait.
         """
         # Tokens must rise even where the servers' data was set back, or where the election moved here from elsewhere.
         newest = max(self.highest, self._seen, ended.token)
         base = max(ledger.record.token_base, self._settings.token_floor, min(newest - since, LARGEST_BASE))
         data = self._settings.payload if len(self._settings.payload) <= LARGEST_RECORDED_DATA else b""
         # How long our work may go on should a stranger close our session: we must first hear of it.
-        grace = self._settings.grace_within(session.timeout) + session.round_trip * learning + HESITATION
+        grace = self._settings.grace_within(session.timeout) + session.hearing.within + session.hearing.round_trip * earlier
         # Who comes after us may have to wait for work before ours, should we end before we have waited for it.
         owed = (ledger.token, ledger.settle(ended))
         return ledger.record.successor(self._settings.identity, data, grace, base, owed, ledger.unfenced(ended))

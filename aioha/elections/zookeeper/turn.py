@@ -34,7 +34,7 @@ __all__ = ["Turn"]
 
 log = logging.getLogger("aioha")
 
-LEARNING = 9  # round trips until the owner of a closed session knows: our servers may hear of it that much earlier
+EARLIER = 3  # round trips that whoever is next may hear of our end earlier: nothing is committed in front of a term
 SLOWER = 1.25  # how much longer a round trip may take by now, and a record that was worked out before still be right
 NOTHING = LedgerView(Record(), -1, 0, Ended())
 
@@ -58,7 +58,7 @@ class _Plan:
     def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
         """It is about these, and the link is as quick as it was."""
         is_about = self.place is place and self.before is before and self.known is known
-        return is_about and place.session.round_trip <= SLOWER * self.round_trip
+        return is_about and place.session.hearing.round_trip <= SLOWER * self.round_trip
 
 
 class Turn:
@@ -171,7 +171,7 @@ class Turn:
         # Of those of ours nobody could say how long their work may be ending still.
         ours = [each for each in (before, *perhaps) if each is not None and each.is_ours]
         silent = [each.stat.czxid + base for each in ours if is_unrecorded(view, each)]
-        record = self._succession.record(session, view, ended, czxid - 1, learning=LEARNING)
+        record = self._succession.record(session, view, ended, czxid - 1, earlier=EARLIER)
         token = czxid + (record.token_base if is_kept else 0)
         record = replace(record, token=token, unfenced=newest(map(brief, unfenced)))
         if silent and is_kept:
@@ -194,7 +194,7 @@ class Turn:
             record,
             settle,
             is_written_first,
-            session.round_trip,
+            session.hearing.round_trip,
         )
 
     async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Front", "Role"]
 
 UNANSWERED_ZXID = -1
+STRANGERS_XID = 98
 
 
 class Role(Protocol):
@@ -29,6 +30,16 @@ class Role(Protocol):
     def look_at(self, request: Request) -> None: ...
     def forward(self, request: Request) -> None: ...
     def revalidate(self, door: "Door", session: int) -> None: ...
+
+
+class _Nobody:
+    """Where the connection was that something was asked on."""
+
+    def reply(self, *answer: object) -> None:
+        """Nobody hears it."""
+
+    def close(self) -> None:
+        """It was."""
 
 
 class Front:
@@ -66,6 +77,9 @@ class Front:
         if door is not None:
             door.close()
 
+    def is_attached(self, session: int) -> bool:
+        return session in self._doors
+
     def gone(self, door: "Door") -> None:
         self._every.pop(door, None)
         if self._doors.get(door.session) is door:
@@ -101,6 +115,14 @@ class Front:
                 self._answer_one(request)
             else:
                 line.append(request)
+
+    def close_late(self, session: int) -> None:
+        """A stranger's request to close it is prepared only now: whoever has taken the session back here meanwhile is not
+        hung up on, as it was not asked on that connection.
+        """
+        request = Request(session, STRANGERS_XID, Op.CLOSE, b"", (), None, _Nobody())
+        self._lines.setdefault(session, deque()).append(request)
+        self._role.forward(request)
 
     def committed(self, txn: Txn) -> None:
         """The ensemble has agreed: carry it out, tell the watchers, and answer if it was asked here."""

@@ -60,6 +60,7 @@ INJECTORS: dict[str, Callable[["Stage", Entry], Undo]] = {
     "rolling-restart": servers.rolling_restart,
     "expire": byhand.expire,
     "stranger": byhand.stranger,
+    "late-close": byhand.late_close,
     "taken-over": byhand.taken_over,
     "delete-node": byhand.delete_node,
     "delete-parent": byhand.delete_parent,

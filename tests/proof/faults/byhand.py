@@ -22,6 +22,7 @@ __all__ = [
     "delete_parent",
     "delete_place",
     "expire",
+    "late_close",
     "reopen",
     "rubbish_ended",
     "rubbish_record",
@@ -29,6 +30,7 @@ __all__ = [
     "taken_over",
 ]
 
+LOOKS, COMES_BACK, TOO_LATE = 0.0005, 0.2, 0.002  # seconds
 READ_ONLY = (AclEntry(Perm.READ | Perm.ADMIN, "world", "anyone"),)
 RUBBISH = (b"rubbish", b'{"number": -1}', b"[]", b"\xff\xfe", b'{"number": "7"}')
 
@@ -59,6 +61,34 @@ def expire(stage: "Stage", entry: Entry) -> Undo:
 
 def stranger(stage: "Stage", entry: Entry) -> Undo:
     stage.operator.close(_session(stage, entry).session_id)
+    return None
+
+
+def late_close(stage: "Stage", entry: Entry) -> Undo:
+    """A stranger has attached to the session through the same server, and closes it just when its owner has come back: a
+    server carries that out on another thread, and then leaves the owner's connection open (ZooKeeper 3.8.0: measured).
+    """
+    candidate, chance = _session(stage, entry), chance_of(entry)
+    server = next((each for each in stage.ensemble.servers if each.name == candidate.server), None)
+    front = server.front if server is not None and server.alive else None
+    if front is None:
+        raise NotNow
+    session, looks = candidate.session_id, int(COMES_BACK / LOOKS)
+
+    def look(left: int = looks) -> None:
+        if front.is_attached(session):
+            stage.later(chance.uniform(0.0, TOO_LATE), close)
+        elif left:
+            stage.later(LOOKS, lambda: look(left - 1))
+        else:
+            close()
+
+    def close() -> None:
+        if server is not None and server.front is front:
+            front.close_late(session)
+
+    front.dismiss(session)
+    look()
     return None
 
 
