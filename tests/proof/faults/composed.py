@@ -1,5 +1,6 @@
 """Several things at once, where one alone is covered by another defence: see each."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from aioha.heartbeat import SILENCE
@@ -8,6 +9,7 @@ from aioha.testing.history import Fact, Kind
 from aioha.testing.simulated import Weather
 from aioha.testing.simulated.leading import Leading
 
+from ..operator import Unserved
 from ..schedule import Entry
 from . import byhand, processes
 from .links import weathered
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["depose", "late_answer", "late_bid", "unseat"]
 
 A_MOMENT = 1e-6  # seconds
-LATE = 1 / 10  # of the session timeout: less than the silence after which a connection is dropped
+LATE, LATER = 1 / 10, 1 / 7  # of the session timeout: less than the silence after which a connection is dropped
+OF_THOSE_FROZEN = 0.5
 
 
 def depose(stage: "Stage", entry: Entry) -> Undo:
@@ -100,12 +103,28 @@ def late_bid(stage: "Stage", entry: Entry) -> Undo:
 
 
 def unseat(stage: "Stage", entry: Entry) -> Undo:
-    """A leader that is frozen loses node and seat by hand: nobody can wait for its end, and only fencing holds it back."""
+    """A leader that is frozen, or whose requests travel for long, loses node and seat by hand: nobody can wait for its end,
+    and only fencing holds it back, or what it has sent before.
+    """
     candidate = the_candidate(stage, entry.target)
-    if not candidate.working or stage.truth.owning(stage.truth.owner) is not candidate:
+
+    def leads() -> bool:
+        return candidate.working and stage.truth.owning(stage.truth.owner) is candidate
+
+    def by_hand() -> None:
+        if leads() and stage.storming:
+            with contextlib.suppress(Unserved):
+                stage.operator.delete(stage.truth.node, f"{RECORD}/seat")
+                candidate.disown()
+
+    if not leads():
         raise NotNow
     byhand.alone(stage, candidate)
-    thaw = processes.freeze(stage, entry)
-    candidate.disown()
-    stage.operator.delete(stage.truth.node, f"{RECORD}/seat")
-    return thaw
+    if chance_of(entry).random() < OF_THOSE_FROZEN:
+        thaw = processes.freeze(stage, entry)
+        by_hand()
+        return thaw
+    latency = stage.scene.timeout * LATER
+    heal = weathered(stage, [(candidate.host, server.name) for server in stage.ensemble.servers], Weather(latency, 0.0))
+    stage.later(latency, by_hand)
+    return heal
