@@ -19,13 +19,13 @@ class Hearing:
 
     def __init__(self, *, authenticates: bool = False) -> None:
         self.round_trip = 0.0
-        self._greeting = 0.0  # how long the last server took to attach us; most of them ask another one
+        self._greeting = 0.0  # how long the last server took to take us back; most of them ask another one
         self._measured = NEVER_YET
         self._authenticates = authenticates
 
-    def attached(self, sent: float, replied: float) -> None:
-        """A server has taken us."""
-        self._greeting = replied - sent
+    def attached(self, sent: float, replied: float, *, created: bool) -> None:
+        """A server has taken us. `created`: a new session, to which a quorum must agree, and that may take its time."""
+        self._greeting = 0.0 if created else replied - sent
 
     def answered(self, sent: float, replied: float) -> None:
         """A request was answered."""
@@ -40,8 +40,8 @@ class Hearing:
 
     @property
     def within(self) -> float:
-        """We know by then, as things are now: the end of the stream, a connection to a server that takes us in and then
-        says nothing, and another one that tells.
+        """So long after our session was closed we know it, as things are now: a server is just taking us in then, and says
+        nothing more; another connection, and a server that tells.
         """
         trips = ANSWER_SHARE + 1 + self._authenticates
-        return 2 * self._greeting + trips * self.round_trip + SLACK
+        return 2 * max(self._greeting, self.round_trip) + trips * self.round_trip + SLACK

@@ -25,7 +25,7 @@ from .session_state import LOUDNESS, NotAttached, SessionState
 from .where import Server
 from .wire import requests
 from .wire.connection import Connection, Greeting
-from .wire.errors import ConnectionLoss, NoNode, ResponseError, SessionExpired
+from .wire.errors import ConnectionLoss, NoNode, ResponseError, SessionExpired, SessionMoved
 from .wire.watches import OnEvent, Watches, WatchKind
 
 __all__ = ["NotAttached", "SessionState", "ZooKeeperSession"]
@@ -35,7 +35,7 @@ log = logging.getLogger("aioha")
 CLOSE_SHARE, LONGEST_CLOSE = 1 / 6, 1.0
 SOON = 0.1  # seconds: a connection that is lost earlier was hardly one
 HASTE = 0.025  # seconds: the longest pause where whoever leads next counts on our hearing of it if our session is closed
-IN_A_ROW = 5  # connections that were hardly any, until another server may know better
+IN_A_ROW = 3  # connections that have proved no lease, until another server may know better
 NEW = 0
 NO_PASSWORD = bytes(16)
 
@@ -160,17 +160,18 @@ class ZooKeeperSession:
         try:
             pause, last, back, doubt, row = 0.0, None, False, None, 0
             while (connection := await self._attacher.attach(self, pause, last, back=back)) is not None:
-                since, is_back = self._clock(), last is not None and last.server == connection.server
-                given_up = await self.heartbeat.run(connection, doubt if is_back else None) and not connection.hung_up
+                since, proved = self._clock(), self.lease.anchored
+                doubt = doubt if last is not None and last.server == connection.server else None
+                given_up = await self.heartbeat.run(connection, doubt) and not connection.hung_up
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
-                row = row + 1 if not given_up and self._clock() - since <= SOON else 0
-                pause = longer(pause) if row else 0.0
-                # A server that hangs up may have closed our session, as anybody may ask it to: then it says so at once. But
-                # who comes back while that is under way gets no answer once it is attached: then ask once more. Whoever
-                # leads next waits only until we can know, if anything rests on the session.
-                is_urgent = row <= IN_A_ROW and self.heartbeat.is_needed and (connection.hung_up or given_up)
+                pause = longer(pause) if not given_up and self._clock() - since <= SOON else 0.0
+                row = 0 if self.lease.anchored > proved else row + 1
+                # A server that hangs up may have closed our session, as anybody may ask it to: then it says so at once. Who
+                # comes back while that is under way may get no answer: then ask once more. Whoever is next waits for that.
+                needed = self.heartbeat.is_needed
+                is_urgent = needed and row <= IN_A_ROW and (connection.hung_up or given_up)
                 pause = min(pause, HASTE) if is_urgent else pause
-                back = is_urgent or (connection.hung_up and not pause)
+                back = is_urgent or (connection.hung_up and not pause and not needed)
                 doubt = self.hearing.patience if is_urgent and not given_up else None
                 last = connection
         except SessionExpired:
@@ -213,7 +214,7 @@ class ZooKeeperSession:
     def granted(self, connection: Connection, greeting: Greeting) -> None:
         """A server took the session; it is not attached before it is authenticated too."""
         created, self.zxid = not self.id, self.zxid_to_insist_on
-        self.hearing.attached(greeting.sent, self._clock())
+        self.hearing.attached(greeting.sent, self._clock(), created=created)
         if created and greeting.timeout != self._asked:
             log.info("session_timeout: asked for %g s, the servers grant %g s", self._asked, greeting.timeout)
         self.id, self.password = greeting.session_id, greeting.password
@@ -242,7 +243,7 @@ class ZooKeeperSession:
         def set_(error: ResponseError | None, *, last: bool) -> None:
             if error is None:
                 self._unseen_since = None if last else since
-            elif not isinstance(error, ConnectionLoss):
+            elif not isinstance(error, ConnectionLoss | SessionExpired | SessionMoved):
                 connection.abort(f"refused to set watches: {error}")
 
         for number, part in enumerate(parts, 1):

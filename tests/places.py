@@ -82,9 +82,9 @@ def joined(number: int) -> Joined:
     return Joined(f"{ROOT}/{name(number)}")
 
 
-def counted(places: int) -> Any:
-    """The reply to a count of the line."""
-    return node(children=places)
+def counted(places: int, last: int) -> Any:
+    """The reply to a count of the line; `last`: the number of the place that was made last."""
+    return node(children=places, changes=2 * (last + 1) - places)
 
 
 def ours(number: int) -> list[str]:

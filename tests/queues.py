@@ -1,6 +1,7 @@
 """Candidates who wait in line, in virtual time, in every layout that has a line; and what their work has seen."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -73,6 +74,12 @@ class Queue:
         self.simulation.network.crash(name)
         if name in self.at_work:  # what a dead process does is no history
             self.at_work.remove(name)
+
+    def data(self, path: str) -> Any:
+        """What a place in the line says."""
+        node = self.operator.tree.get(path)
+        assert node is not None
+        return json.loads(node.data or b"{}")
 
     def members(self) -> list[str]:
         """Paths, the first in line first. In the `ephemeral` layout the leader is not among them."""

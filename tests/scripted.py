@@ -74,7 +74,7 @@ def _who(acl: Any) -> str:
     return ", ".join(f"{each.scheme}:{each.id}={each.perms}" for each in acl if isinstance(each, Entry))
 
 
-def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float, children: int) -> Any:
+def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float, children: int, changes: int) -> Any:
     return SimpleNamespace(
         created_zxid=czxid,
         last_modified_zxid=mzxid,
@@ -83,12 +83,22 @@ def _stat(czxid: int, mzxid: int, version: int, owner: int, since: float, childr
         version=version,
         ephemeral_owner=owner,
         num_children=children,
+        child_version=changes,
     )
 
 
-def node(czxid: int = 1, *, mzxid: int = 0, version: int = 0, owner: int = 0, since: float = 0.0, children: int = 0) -> Any:
+def node(
+    czxid: int = 1,
+    *,
+    mzxid: int = 0,
+    version: int = 0,
+    owner: int = 0,
+    since: float = 0.0,
+    children: int = 0,
+    changes: int = 0,
+) -> Any:
     """The reply to an `exists`."""
-    return SimpleNamespace(stat=_stat(czxid, mzxid or czxid, version, owner, since, children))
+    return SimpleNamespace(stat=_stat(czxid, mzxid or czxid, version, owner, since, children, changes))
 
 
 def got(data: bytes | None, czxid: int = 1, **more: Any) -> Any:
@@ -116,7 +126,7 @@ class Scripted:
         self.id = session_id
         self.timeout = timeout
         self.hearing = Hearing()
-        self.hearing.attached(0.0, 0.5)
+        self.hearing.attached(0.0, 0.5, created=False)
         self.hearing.answered(0.0, 0.5)
         self.zxid = 1000
         self.why = "the cable was cut"

@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from bareelections import PATH, ROUND_TRIP, Scene, T, facts, played
+from bareelections import ONE_WAY, PATH, ROUND_TRIP, Scene, T, facts, played
 from lines import LISTED, LOOK, forbid_the_line, led_once, place_in_line
 from test_ephemeral_trouble import KEEP_CHILDREN, warnings
 
@@ -142,7 +142,7 @@ def test_a_bid_from_the_line_that_was_lost_itself_is_sent_again_from_there() -> 
         assert (await standing).number == 3
         asked = [each for each in scene.candidates["b"].asked if not each.startswith("create E ")]
         mark = "get E.aioha/ended"
-        assert asked == [mark, "check /", *LOOK, *LISTED[0], *LOOK, mark, LOOK[0]]
+        assert asked == [mark, "check /", *LOOK, "exists E.aioha/seat", *LISTED[0], *LOOK, mark, LOOK[0]]
 
     played(play)
 
@@ -195,5 +195,24 @@ def test_who_is_cancelled_while_no_server_is_attached_leaves_the_line_when_one_i
         assert scene.now - cancelled < T
         await asyncio.sleep(1.0)
         assert not any(path.startswith(".aioha/line/") for path in scene.nodes())
+
+    played(play)
+
+
+def test_who_has_won_without_hearing_of_it_and_lost_its_node_by_hand_gives_up_the_seat() -> None:
+    """Seeds 1442 and 4850: it took its bid for lost, and its own seat kept everybody out."""
+
+    async def play(scene: Scene) -> None:
+        first, standing = await next_in_line(scene)
+        c = await scene.candidate("c")
+        third = c.stand_by()
+        await asyncio.sleep(1.0)
+        scene.lose_reply("b", Op.MULTI, b"\0\0\0\1b")
+        scene.candidates["a"].begin_release(first)
+        while ".aioha/seat" not in scene.nodes() or scene.nodes()[".aioha/seat"][2] != "b":
+            await asyncio.sleep(ONE_WAY / 10)
+        scene.operator.delete(PATH)
+        done, _ = await asyncio.wait({standing, third}, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+        assert done
 
     played(play)

@@ -12,7 +12,7 @@ from aioha.elections.protocol import Leader, Operation
 from aioha.guardian import facts
 from aioha.heartbeat import Stake
 from aioha.session import SessionState
-from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, SessionMoved
+from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, SessionExpired, SessionMoved
 
 CONFIRM = ["check /e.aioha at 6", "exists /e/n watch"]
 OURS = node(50, owner=7)
@@ -195,7 +195,7 @@ async def test_a_term_that_stands_is_confirmed_in_one_round_trip_which_proves_it
         ((DONE, NoNode()), "the leader's node was deleted by someone else"),
         ((DONE, node(51, owner=7)), "the leader's node was deleted and made anew by someone else"),
         ((DONE, node(50, owner=8)), "the leader's node was deleted and made anew by someone else"),
-        ((SessionMoved(), OURS), f"the ensemble answered: {SessionMoved()}"),
+        ((SessionExpired(), OURS), f"the ensemble answered: {SessionExpired()}"),
     ],
 )
 async def test_why_a_term_is_not_confirmed(answers: Any, why: str) -> None:
@@ -217,6 +217,7 @@ def test_without_an_answer_nothing_is_confirmed() -> None:
     assert timed(lambda: play(SILENCE, SILENCE)) == round(8.0 / 3, 9)
     assert timed(lambda: play(ConnectionLoss(), OURS)) == 0.0
     assert timed(lambda: play(DONE, ConnectionLoss())) == 0.0
+    assert timed(lambda: play(SessionMoved(), OURS)) == 0.0  # it says nothing of the term
     assert timed(lambda: play(state=SessionState.SUSPENDED)) == 0.0
 
 

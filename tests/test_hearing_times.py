@@ -9,9 +9,9 @@ from aioha.hearing import Hearing
 SECONDS = st.floats(min_value=0.0, max_value=10.0)
 
 
-def heard(*trips: tuple[float, float], greeting: float = 0.0, authenticates: bool = False) -> Hearing:
+def heard(*trips: tuple[float, float], greeting: float = 0.0, created: bool = False, authenticates: bool = False) -> Hearing:
     hearing = Hearing(authenticates=authenticates)
-    hearing.attached(0.0, greeting)
+    hearing.attached(0.0, greeting, created=created)
     for sent, replied in trips:
         hearing.answered(sent, replied)
     return hearing
@@ -43,6 +43,14 @@ def test_a_first_answer_may_take_three_round_trips_and_50_ms_at_least(trip: floa
 def test_what_it_takes_until_it_is_known(authenticates: bool, trips: int) -> None:
     hearing = heard((0.0, 0.25), greeting=0.5, authenticates=authenticates)
     assert hearing.within == pytest.approx(2 * 0.5 + trips * 0.25 + 0.1)
+
+
+def test_how_long_a_quorum_took_to_make_the_session_says_nothing() -> None:
+    assert heard((0.0, 0.25), greeting=9.0, created=True).within == pytest.approx((2 + 4) * 0.25 + 0.1)
+
+
+def test_a_greeting_takes_as_long_as_any_round_trip_at_least() -> None:
+    assert heard((0.0, 0.25), greeting=0.125).within == pytest.approx((2 + 4) * 0.25 + 0.1)
 
 
 @given(trip=SECONDS, greeting=SECONDS, authenticates=st.booleans())

@@ -39,6 +39,7 @@ class SaysOnce:
             version=version,
             ephemeral_owner=0,
             num_children=2,
+            child_version=2,
         )
         self._replies = [SimpleNamespace(data=data, stat=stat) for data in (record, ended)]
 

@@ -99,6 +99,25 @@ def test_the_first_begins_on_the_reply_to_its_bid() -> None:
     played("ephemeral", play, servers=1, weather=Weather(latency=latency))
 
 
+def test_the_second_of_a_crowd_that_has_come_at_once_takes_over_too() -> None:
+    """Each of them counts those that have come before it, and not those behind."""
+
+    async def play(queue: Queue) -> None:
+        await queue.join("a")
+        for number in range(12):
+            with queue.simulation.on(f"c{number}"):
+                queue.tasks[f"c{number}"] = asyncio.create_task(queue.lead(f"c{number}"))
+        await asyncio.sleep(T)
+        first, second, *_ = [queue.data(path)["identity"] for path in queue.members()]
+        queue.simulation.network.freeze(first)
+        await queue.electors["a"].resign()
+        name, _ = await queue.until(2)
+        assert name == second
+        assert queue.began[1] - queue.ended[0] < T / 16 + 0.1
+
+    played("ephemeral", play)
+
+
 def test_the_second_takes_over_when_the_first_is_frozen() -> None:
     async def play(queue: Queue) -> None:
         for name in "abcd":

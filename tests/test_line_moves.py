@@ -107,7 +107,7 @@ async def test_at_its_end_nothing_is_heard_and_the_place_stays() -> None:
 
 
 async def test_who_steps_aside_leaves_the_line_and_may_join_again() -> None:
-    session, mine = await second(COMMITTED, node(owner=7), DONE, joined(9), OTHER, counted(9))
+    session, mine = await second(COMMITTED, node(owner=7), DONE, joined(9), OTHER, counted(9, 9))
     heard = session.watchers[-1]
     session.forgotten.clear()
     await mine.step_aside()

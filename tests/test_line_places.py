@@ -32,7 +32,7 @@ def test_the_numbers_that_servers_give() -> None:
 
 
 async def test_who_joins_first_is_near() -> None:
-    mine = line(session := script(joined(0), counted(1)))
+    mine = line(session := script(joined(0), counted(1, 0)))
     assert (mine.ahead, mine.is_near, mine.has_moved_up, mine.front) == (None, False, False, None)
     assert await mine.approach() is True
     session.assert_asked(JOIN, COUNT)
@@ -43,11 +43,11 @@ async def test_who_joins_first_is_near() -> None:
 
 
 async def test_what_a_place_says_of_its_owner() -> None:
-    mine = line(session := script(joined(0), counted(1)), data="é".encode(), acl=READABLE)
+    mine = line(session := script(joined(0), counted(1, 0)), data="é".encode(), acl=READABLE)
     await mine.approach()
     words = '{"identity": "me", "data": "é"}'
     assert session.asked[0] == f"create {ROOT}/ '{words}' ephemeral sequential for world:anyone=1"
-    mine = line(session := script(joined(0), counted(1)), data=b"\xff")
+    mine = line(session := script(joined(0), counted(1, 0)), data=b"\xff")
     await mine.approach()
     assert '{"identity": "me", "data_base64": "/w=="}' in session.asked[0]
 
@@ -66,17 +66,22 @@ def within(seconds: float, play: Callable[[], Any]) -> None:
 
 
 async def test_who_joins_behind_another_counts_how_many_are_ahead() -> None:
-    mine = line(session := script(joined(6), OTHER, counted(2)))
+    mine = line(session := script(joined(6), OTHER, counted(2, 6)))
     assert await mine.approach() is True
     session.assert_asked(JOIN, watch(5), COUNT)
     assert (mine.ahead, mine.is_near, mine.has_moved_up, mine.front) == (1, True, False, None)
 
 
-async def test_who_has_come_behind_us_since_is_counted_too() -> None:
-    mine = line(session := script(joined(0), counted(2), *line_of(0, 1)))
-    assert await mine.approach() is True
-    session.assert_asked(JOIN, COUNT, *ours(0))
-    assert mine.ahead == 0
+@pytest.mark.parametrize(("places", "last", "ahead"), [(2, 7, 0), (9, 12, 2), (9, 13, 1), (2, 13, 0)])
+async def test_who_has_come_behind_us_since_is_not_counted(places: int, last: int, ahead: int) -> None:
+    """And if some of those have gone again it is too few: nobody minds one more who looks at the leader."""
+    mine = line(session := script(joined(6), OTHER, counted(places, last)))
+    approaching = asyncio.ensure_future(mine.approach())
+    await turns()
+    session.assert_asked(JOIN, watch(5), COUNT)
+    assert mine.ahead == ahead
+    approaching.cancel()
+    await asyncio.wait({approaching})
 
 
 async def test_a_line_that_is_gone_before_it_is_counted_is_listed() -> None:
@@ -102,7 +107,7 @@ async def test_nobody_has_come_since_and_the_one_before_has_gone() -> None:
 
 @pytest.mark.parametrize("front", [6, 7])
 async def test_who_has_led_counts_in_a_line_that_has_been_made_anew(front: int) -> None:
-    mine = line(session := script(joined(6), OTHER, counted(2)), front=front)
+    mine = line(session := script(joined(6), OTHER, counted(2, 6)), front=front)
     assert await mine.approach() is True
     session.assert_asked(JOIN, watch(5), COUNT)
     assert mine.ahead == 1
@@ -110,7 +115,7 @@ async def test_who_has_led_counts_in_a_line_that_has_been_made_anew(front: int) 
 
 def test_who_has_many_ahead_looks_after_a_while_whether_they_are_still_there() -> None:
     async def play() -> None:
-        mine = line(session := script(joined(6), OTHER, counted(4), *line_of(5, 6), OTHER))
+        mine = line(session := script(joined(6), OTHER, counted(4, 6), *line_of(5, 6), OTHER))
         assert await mine.approach() is True
         session.assert_asked(JOIN, watch(5), COUNT, *ours(6), watch(5))
         assert mine.ahead == 1
@@ -118,20 +123,20 @@ def test_who_has_many_ahead_looks_after_a_while_whether_they_are_still_there() -
     within(8.0 / 2 * 3, play)
 
 
-@pytest.mark.parametrize("ahead", [2, 3])
-def test_the_more_are_ahead_the_later_the_line_is_looked_at_again(ahead: int) -> None:
+@pytest.mark.parametrize(("ahead", "share"), [(2, 2), (3, 3), (8, 8), (9, 8), (20, 8)])
+def test_the_more_are_ahead_the_later_the_line_is_looked_at_again(ahead: int, share: int) -> None:
     async def play() -> None:
-        before = list(range(6 - ahead, 6))
-        mine = line(session := script(*line_of(*before, 6), OTHER, *line_of(*before, 6), OTHER), 6)
+        before = list(range(26 - ahead, 26))
+        mine = line(session := script(*line_of(*before, 26), OTHER, *line_of(*before, 26), OTHER), 26)
         assert await mine.approach() is True
-        session.assert_asked(*ours(6), watch(5), *ours(6), watch(5))
+        session.assert_asked(*ours(26), watch(25), *ours(26), watch(25))
         assert (mine.ahead, mine.is_near) == (ahead, False)
 
-    within(8.0 / 2 * ahead, play)
+    within(8.0 / 2 * share, play)
 
 
 async def test_who_has_gone_before_it_could_be_watched_is_not_waited_for() -> None:
-    mine = line(session := script(joined(6), NoNode(), counted(3), *line_of(6, 3), OTHER))
+    mine = line(session := script(joined(6), NoNode(), counted(3, 6), *line_of(6, 3), OTHER))
     assert await mine.approach() is True
     session.assert_asked(JOIN, watch(5), COUNT, *ours(6), watch(3))
     assert mine.ahead == 1
@@ -141,7 +146,7 @@ async def test_who_has_gone_before_it_could_be_watched_is_not_waited_for() -> No
 
 
 async def test_a_place_of_our_own_session_ahead_of_us_is_taken_away() -> None:
-    mine = line(session := script(joined(6), node(owner=7), DONE, counted(2), *line_of(6)))
+    mine = line(session := script(joined(6), node(owner=7), DONE, counted(2, 6), *line_of(6)))
     assert await mine.approach() is True
     session.assert_asked(JOIN, watch(5), f"delete {ROOT}/{name(5)}", COUNT, *ours(6))
     mine = line(session := script(*line_of(6, 4), node(owner=7), NoNode(), *line_of(6)), 6)
@@ -176,7 +181,7 @@ async def test_a_refusal_and_a_lost_connection_go_out(error: ResponseError) -> N
     ],
 )
 async def test_who_was_deleted_by_hand_is_to_join_again(gone: list[Any]) -> None:
-    mine = line(session := script(*gone, COMMITTED, *gone, joined(9), OTHER, counted(9)), 6)
+    mine = line(session := script(*gone, COMMITTED, *gone, joined(9), OTHER, counted(9, 9)), 6)
     assert await mine.approach() is False
     assert (mine.place.name, mine.ahead) == (None, None)
     session.asked.clear()

@@ -250,3 +250,33 @@ def test_who_is_deleted_before_that_does_not_begin(later: int) -> None:
         assert ((await second).node == of_b) is has_begun  # else it has joined again
 
     played(play)
+
+
+@pytest.mark.parametrize("later", [3, 4, 5, 6])
+def test_who_stands_by_no_longer_while_its_record_is_written_leaves_no_term_behind(later: int) -> None:
+    async def play(scene: Scene) -> None:
+        first, second, third = await in_line(scene, "a", "b", "c", layout="zk-recipes")
+        releasing = scene.candidates["a"].begin_release(first)
+        await asyncio.sleep(later * ONE_WAY)
+        assert not second.done()
+        second.cancel()
+        await releasing
+        led = await third
+        assert led.settle == 0
+        # Before the record is written it could be another software's member, that has led for certain.
+        assert led.predecessor.ended_cleanly is (later == 6)
+
+    played(play)
+
+
+def test_somebody_elses_writing_in_our_node_as_we_begin_changes_nothing() -> None:
+    async def play(scene: Scene) -> None:
+        first, second = await in_line(scene, "a", "b", layout="zk-recipes")
+        releasing = scene.candidates["a"].begin_release(first)
+        await asyncio.sleep(5 * ONE_WAY)
+        scene.operator.set(member(scene, 0), b"by hand")
+        await releasing
+        led = await second
+        assert (led.number, led.settle, led.predecessor.identity) == (2, 0, "a")
+
+    played(play)

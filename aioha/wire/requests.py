@@ -48,6 +48,12 @@ class Stat:
     version: int
     owner: int
     children: int
+    changes: int = 0  # of its children: so many have come or gone
+
+    @property
+    def ever(self) -> int:
+        """How many children it has had, modulo 2^31: of a line, the number that the next place gets."""
+        return ((self.changes + self.children) & 0xFFFF_FFFF) >> 1
 
     @property
     def is_ephemeral(self) -> bool:
@@ -66,6 +72,7 @@ def stat_of(reply: Any) -> Stat:
         version=raw.version,
         owner=raw.ephemeral_owner,
         children=raw.num_children,
+        changes=raw.child_version,
     )
 
 

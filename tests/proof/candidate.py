@@ -199,12 +199,12 @@ class Candidate:
                 stage.store.write(self.name, term.token)
 
         def hurried(since: float) -> None:
-            early = stage.loop.time() < since + grant.stop_grace - ROUNDING and clock() < grant.deadline - ROUNDING
+            early = clock() < min(since + grant.stop_grace, grant.deadline) - ROUNDING
             if early and not self._stopping:
                 stage.violated("I5", f"{self.name}: work that was ending in time was cancelled once more")
 
         try:
-            await work.work(term, job, work.Hands(step, write, hurried, rng, grant.czxid))
+            await work.work(term, job, work.Hands(step, write, hurried, clock, rng, grant.czxid))
         finally:
             if process == self._process:
                 self.working = False

@@ -61,12 +61,13 @@ class Store:
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What the work of one term touches. `step()`: it does something. `write(delay)`: to the store, arriving so many seconds
-    later. `hurried(since)`: its cleanup, which began then, was cancelled too.
+    later. `hurried(since)`: its cleanup, which began then by `clock`, was cancelled too.
     """
 
     step: Callable[[], None]
     write: Callable[[float], None]
     hurried: Callable[[float], None]
+    clock: Callable[[], float]
     rng: random.Random
     czxid: int
 
@@ -84,7 +85,7 @@ async def work(term: Term, job: Job, hands: Hands) -> None:
             while loop.time() < end:
                 await _one(term, job, hands)
         elif job.cleanup:
-            await _clean_up(job, hands, loop)
+            await _clean_up(job, hands)
         raise
     if job.ends == "raises":
         raise Boom
@@ -93,8 +94,8 @@ async def work(term: Term, job: Job, hands: Hands) -> None:
         await asyncio.sleep(float("inf"))
 
 
-async def _clean_up(job: Job, hands: Hands, loop: asyncio.AbstractEventLoop) -> None:
-    since = loop.time()
+async def _clean_up(job: Job, hands: Hands) -> None:
+    since = hands.clock()
     try:
         await asyncio.sleep(job.cleanup)
     except asyncio.CancelledError:

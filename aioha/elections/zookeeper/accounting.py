@@ -46,17 +46,8 @@ class Accounting:
             self._writing = asyncio.ensure_future(self._write(self.record, version))
 
     async def is_written(self) -> bool:
-        """Whether it was; waits until it is decided. Raises `SessionFailed` if it may not be, and cannot be done without.
-
-        Cancelling it gives up writing.
-        """
-        if self._writing is None:
-            return False
-        try:
-            return await self._writing
-        except asyncio.CancelledError:
-            self._writing.cancel()
-            raise
+        """Whether it was; waits until it is decided. Raises `SessionFailed` if it may not be, and cannot be done without."""
+        return self._writing is not None and await asyncio.shield(self._writing)
 
     def foresee_end(self, grant: SessionGrant) -> None:
         """Once it is written, its clean end can be packed: nothing is to be in the way when the work has ended."""
@@ -98,6 +89,17 @@ class Accounting:
                 "%s: term %d could not be released: %s", self._ground.path, grant.token, error
             )
 
+    async def withdraw(self, mark: bytes, *, owes: bool) -> None:
+        """The term has not begun, and will not: leave the line, with nothing left that says that it had. `mark`: what its
+        end writes. `owes`: a wait to whoever comes next, who is to find that as it is. Returns when the session is dead.
+        """
+        try:
+            written = await self.is_written()
+        except SessionFailed:
+            written = False
+        closing = self._closing(mark) if written and not owes else []
+        await self.place.leave_quietly(closing)
+
     def will(self, grant: SessionGrant) -> "facts.Will":
         """The same as `end`, for our guardian."""
         node, names = ((grant.node, ANY_VERSION),), self._ground.names
@@ -110,8 +112,13 @@ class Accounting:
         """What says that the term has ended cleanly, if anything said that it had begun."""
         if not written or self.record is None or grant.ended is not None:
             return []
+        return self._closing(grant.ended_mark)
+
+    def _closing(self, mark: bytes) -> list[requests.Request]:
+        if self.record is None:
+            return []
         closed, names = replace(self.record, ended=True), self._ground.names
-        return [requests.set_data(names.ended, grant.ended_mark), requests.set_data(names.record, closed.encode())]
+        return [requests.set_data(names.ended, mark), requests.set_data(names.record, closed.encode())]
 
     async def _write(self, record: Record, version: int) -> bool:
         session = self.place.session

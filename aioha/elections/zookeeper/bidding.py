@@ -156,11 +156,19 @@ class Bidder:
         node = view.node
         if node is None or node.owner != session.id or node.czxid in self._past:
             self._unknown = None
+            await self._give_up_seat(session)
             return None, None
         # Others may have written to the record since: what the takeover wrote is what it was.
         marks = view.ledger.ended if view.ledger is not None else Ended()
         takeover.leave_line()
         return None, await self._granted(session, node, takeover.view, marks, takeover.successor)
+
+    async def _give_up_seat(self, session: ZooKeeperSession) -> None:
+        """We have lost the bid; or won it, and the leader's node was deleted by hand: our seat would keep everybody out."""
+        if self._ground.keeps_record:
+            seat = await stat_or_none(session.send(requests.exists(self._ground.names.seat)))
+            if seat is not None and seat.owner == session.id:
+                await self._ground.clear(session)
 
     async def _look(self, attention: Attention) -> View:
         ground = self._ground

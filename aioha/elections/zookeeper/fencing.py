@@ -63,13 +63,13 @@ class Fence:
             if failed is None:
                 return True
             index, error = failed
+            if isinstance(error, SessionMoved | SessionExpired):  # says nothing of the term; attaching again will
+                raise Unavailable(f"{self._grant.path}: nothing was written: the servers answered {error}")
             if index >= len(mine):
                 number = index - len(mine) + 1
                 operation = operations[index - len(mine)]
                 reason = _reason(operation, error)
                 raise Fenced(f"nothing was written: operation {number}, {operation}: {reason}", number) from None
-            if isinstance(error, SessionMoved | SessionExpired):  # says nothing of the term; attaching again will
-                raise Unavailable(f"{self._grant.path}: nothing was written: the servers answered {error}")
             if index < len(mine) - 1 or not isinstance(error, NoNode | BadVersion):
                 self._grant.refuted(error)
                 return False

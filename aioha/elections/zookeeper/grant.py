@@ -16,7 +16,7 @@ from ...heartbeat import Stake
 from ...session import SessionState, ZooKeeperSession
 from ...wire import requests
 from ...wire.client import client_on
-from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError
+from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError, SessionMoved
 from ...wire.watches import DELETED
 from ..protocol import Leader, Operation, Predecessor
 from .fencing import Fence
@@ -172,7 +172,7 @@ class SessionGrant:
                 node = self.session.exists(self.node, self.node_event)
                 failed = requests.failure(await heartbeat.prove(connection, anchor, write, self.path))
                 self.compare(await stat_or_none(node))
-        except (TimeoutError, ConnectionLoss, ConnectionError) as error:
+        except (TimeoutError, ConnectionLoss, ConnectionError, SessionMoved) as error:
             raise Unavailable(f"{self.path}: the ensemble did not confirm term {self.token}: {self.session.why}") from error
         except ResponseError as error:
             self._end(f"the ensemble answered: {error}")

@@ -29,14 +29,15 @@ from .znodes import commit_something, stat_or_none
 
 __all__ = ["Line"]
 
+NUMBERS = 1 << 31  # of places, or of what a stat tells of them
 GOES_FIRST = 1 / 16  # of the session timeout: how long the second leaves a free election to the first
 NEAR = 1  # so many may be ahead of who looks at the leader
-LIST_AGAIN = 1 / 2  # of the session timeout for each that is ahead: a net
+LIST_AGAIN, MOST_AHEAD = 1 / 2, 8  # of the session timeout for each that is ahead, or for so many: a net
 
 
 class Line:
-    """Our place in line on one session. `ahead`: how many are before us, at most; None: not known. `front`: the number of a
-    place that nobody was ahead of any more; of the last one that we had, so that who has led need not count.
+    """Our place in line on one session. `ahead`: how many are before us, as far as we know; None: not known. `front`: the
+    number of a place that nobody was ahead of any more; of the last one that we had, so that who has led need not count.
 
     A context manager: at its end nothing is heard any more. The place stays: `place.leave`.
     """
@@ -131,7 +132,7 @@ class Line:
 
     async def _wait(self) -> bool:
         """Until the one before us has gone, or the line was listed again in its time. False: look at everything again."""
-        share = LIST_AGAIN * (self.ahead or 1)
+        share = LIST_AGAIN * min(self.ahead or 1, MOST_AHEAD)
         until = self._clock() + self._session.timeout * share * random.uniform(0.8, 1.2)
         while not self.has_moved_up and (left := until - self._clock()) > 0:
             await self._attention.wait(left)
@@ -154,7 +155,10 @@ class Line:
         if self._front is not None and number > self._front:
             return number - self._front - 1  # all that has come since
         stat = await stat_or_none(self._session.send(requests.exists(self.place.root)))
-        return stat.children - 1 if stat is not None else None  # too many, if somebody has come behind us since
+        if stat is None:
+            return None
+        behind = (stat.ever - number - 1) % NUMBERS  # have come, and may have gone
+        return max(stat.children - 1 - behind, 0)
 
     async def _list(self) -> bool:
         """See who is ahead, and watch the one before us. False: our own place is gone."""

@@ -67,6 +67,13 @@ class Place:
             self.is_watched = False
             self.heard(event, path)
 
+    async def watch_again(self) -> bool:
+        """Something has happened to the node: whether it is there, ours, and watched again. Raises `ResponseError`."""
+        self.is_watched = True  # until something is heard of it, be it in front of our reading of the reply
+        stat = await stat_or_none(self.session.exists(self.path, self.on_event))
+        self.is_watched = self.is_watched and stat is not None and stat.czxid == self.czxid
+        return self.is_watched
+
     def renew(self) -> None:
         """Somebody has deleted it: the next one is another."""
         self.session.forget(self.on_event)
@@ -142,10 +149,10 @@ class Place:
                 is_sure = False
                 await asyncio.sleep(random.uniform(0, STUMBLE))
 
-    async def leave_quietly(self) -> None:
+    async def leave_quietly(self, also: Sequence[requests.Request] = ()) -> None:
         """As `leave`; what keeps us from it is logged."""
         try:
-            await self.leave()
+            await self.leave(also)
         except ResponseError as error:
             log.error("a place in line could not be left: %s: %s", self.name, error)  # noqa: TRY400 - a diagnosis, no bug of ours
 

@@ -60,5 +60,5 @@ class QueueElection(ZooKeeperElection):
 
     async def _withdraw(self, place: Place) -> None:
         """We stand by no longer. Bounded: while no server is attached it goes on behind us."""
-        self._leaving = asyncio.ensure_future(place.leave_quietly())
+        self._leaving = asyncio.ensure_future(self._turn.withdraw(place))
         await asyncio.wait({self._leaving}, timeout=place.session.timeout)

@@ -6,9 +6,11 @@ is in `studied`.
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...clock import Clock, wall_time
 from ...ended import MOST_UNFENCED, Ended, brief, newest
@@ -81,6 +83,7 @@ class Turn:
         self._foreseen: _Plan | None = None  # what follows if the leader ends cleanly
         self.forerunners = Forerunners()
         self._prepared = 0  # for which session
+        self._withdraw: Callable[[], Coroutine[Any, Any, None]] | None = None  # how, if a record may say that we led
 
     def reaches(self, session: ZooKeeperSession, enough: float) -> bool:
         """Whether the lease leaves the work so many seconds."""
@@ -152,10 +155,25 @@ class Turn:
             plan = self._plan(place, place.czxid, before, known, perhaps)
         self.forget(session)
         plan.accounting.begin(plan.version)
-        if (plan.is_written_first and not await plan.accounting.is_written()) or not place.is_watched:
+        if plan.is_written_first and not await self._is_written(plan):
+            return None
+        if not place.is_watched and not await place.watch_again():
             await plan.accounting.is_written()
-            return None  # it cannot be written, or something has happened to our node meanwhile
+            return None
         return await self._granted(plan, place.czxid, stake)
+
+    async def _is_written(self, plan: _Plan) -> bool:
+        try:
+            return await plan.accounting.is_written()
+        except asyncio.CancelledError:  # it may be, all the same
+            mark = plan.old_terms.mark(plan.record.token)
+            self._withdraw = functools.partial(plan.accounting.withdraw, mark, owes=plan.settle > 0)
+            raise
+
+    def withdraw(self, place: Place) -> "Coroutine[Any, Any, None]":
+        """Leave the line, where no term has begun; it takes until nothing of ours is left, or the session is dead."""
+        leave, self._withdraw = self._withdraw, None
+        return place.leave_quietly() if leave is None else leave()
 
     def _plan(self, place: Place, czxid: int, before: Ahead | None, known: Known, perhaps: Iterable[Ahead] = ()) -> _Plan:
         """`czxid`: of our place. `before` has led, these perhaps, and may have left no record."""
