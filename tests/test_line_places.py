@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from places import COMMITTED, COUNT, JOIN, LIST, OTHER, ROOT, counted, joined, line, line_of, name, ours, turns, watch
 from scripted import DONE, READABLE, listed, node, script, timed
 
 from aioha.elections.zookeeper.dialects import LINE, sequence_name, the_one_before
+from aioha.wire import requests
 from aioha.wire.errors import ConnectionLoss, NoAuth, NoNode, ResponseError
 
 
@@ -217,3 +220,15 @@ async def test_who_is_in_line_or_may_be_does_not_bid_past_it() -> None:
         await mine.approach()
     assert await mine.is_free() is False
     session.assert_asked(JOIN)
+
+
+# ---------------------------------------------------------------------- counting
+
+
+@given(ever=st.integers(0, (1 << 31) - 1), children=st.integers(0, 1000))
+def test_a_stat_tells_how_many_places_there_have_been(ever: int, children: int) -> None:
+    """Servers tell twice the children that have come, less those that are there, in 32 bits; the next place gets the number
+    of those that have come.
+    """
+    changes = (2 * ever - children + (1 << 31)) % (1 << 32) - (1 << 31)
+    assert requests.stat_of(node(children=children, changes=changes)).ever == ever
