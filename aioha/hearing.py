@@ -20,6 +20,7 @@ class Hearing:
     def __init__(self, *, authenticates: bool = False) -> None:
         self.round_trip = 0.0
         self._greeting = 0.0  # how long the last server took to take us back; most of them ask another one
+        self._relay = 0.0  # the quickest trip to the ensemble's leader: whoever takes us back asks there
         self._measured = NEVER_YET
         self._authenticates = authenticates
 
@@ -33,6 +34,10 @@ class Hearing:
             self._measured, self.round_trip = replied, self.round_trip * GROWTH
         self.round_trip = min(replied - sent, self.round_trip or NEVER)
 
+    def relayed(self, sent: float, replied: float) -> None:
+        """Something was answered that had to go to the ensemble's leader."""
+        self._relay = min(replied - sent, self._relay * GROWTH or NEVER)
+
     @property
     def patience(self) -> float:
         """With a server that has taken us in, and may say nothing more."""
@@ -44,4 +49,4 @@ class Hearing:
         nothing more; another connection, and a server that tells.
         """
         trips = ANSWER_SHARE + 1 + self._authenticates
-        return 2 * max(self._greeting, self.round_trip) + trips * self.round_trip + SLACK
+        return 2 * max(self._greeting, self._relay, self.round_trip) + trips * self.round_trip + SLACK

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .clock import Clock
+from .hearing import Hearing
 from .lease import Anchor, Lease
 from .wire import requests
 from .wire.connection import Connection
@@ -40,8 +41,9 @@ class Stake:
 class Heartbeat:
     """The heartbeats of one session. `run` beats on one connection until it is lost."""
 
-    def __init__(self, lease: Lease, clock: Clock) -> None:
+    def __init__(self, lease: Lease, clock: Clock, hearing: Hearing | None = None) -> None:
         self._lease = lease
+        self._hearing = hearing or Hearing()
         self._clock = clock
         self._stakes: list[Stake] = []
         self._ready: dict[object, str] = {}  # who stands ready, and the path that is asked about
@@ -216,6 +218,7 @@ class Heartbeat:
         def answered(error: ResponseError | None) -> None:  # at once: a connection lost later must not be credited
             if error is None:
                 self._lease.relayed(sent)
+                self._hearing.relayed(sent, self._clock())
 
         try:
             reply = connection.send(requests.sync(path), then=answered)

@@ -59,9 +59,9 @@ class ZooKeeperSession:
         self.password = NO_PASSWORD
         self.state = SessionState.CONNECTING
         self.lease = lease
-        self.heartbeat = Heartbeat(lease, clock)
-        self.zxid = 0  # the newest change seen: no server that is behind it will take us
         self.hearing = Hearing(authenticates=credentials is not None)
+        self.heartbeat = Heartbeat(lease, clock, self.hearing)
+        self.zxid = 0  # the newest change seen: no server that is behind it will take us
         self.why = "not connected yet"  # of the last state, for messages
         self._asked = timeout
         self._clock = clock
@@ -165,10 +165,9 @@ class ZooKeeperSession:
                 given_up = await self.heartbeat.run(connection, doubt) and not connection.hung_up
                 # Lost as soon as attached, again and again (somebody else holds our session, say): not in a tight loop.
                 pause = longer(pause) if not given_up and self._clock() - since <= SOON else 0.0
-                row = 0 if self.lease.anchored > proved else row + 1
+                row = row + 1 if (needed := self.heartbeat.is_needed) and self.lease.anchored <= proved else 0
                 # A server that hangs up may have closed our session, as anybody may ask it to: then it says so at once. Who
                 # comes back while that is under way may get no answer: then ask once more. Whoever is next waits for that.
-                needed = self.heartbeat.is_needed
                 is_urgent = needed and row <= IN_A_ROW and (connection.hung_up or given_up)
                 pause = min(pause, HASTE) if is_urgent else pause
                 back = is_urgent or (connection.hung_up and not pause and not needed)

@@ -199,8 +199,11 @@ def test_who_is_cancelled_while_no_server_is_attached_leaves_the_line_when_one_i
     played(play)
 
 
-def test_who_has_won_without_hearing_of_it_and_lost_its_node_by_hand_gives_up_the_seat() -> None:
-    """Seeds 1442 and 4850: it took its bid for lost, and its own seat kept everybody out."""
+@pytest.mark.parametrize("ends", [None, 0.5, 1.5, 2.5, 3.5])
+def test_who_has_won_without_hearing_of_it_and_lost_its_node_by_hand_gives_up_the_seat(ends: float | None) -> None:
+    """Seeds 1442 and 4850: it took its bid for lost, and its own seat kept everybody out. Also if it stands by no longer so
+    many round trips later, while it finds out.
+    """
 
     async def play(scene: Scene) -> None:
         first, standing = await next_in_line(scene)
@@ -212,7 +215,10 @@ def test_who_has_won_without_hearing_of_it_and_lost_its_node_by_hand_gives_up_th
         while ".aioha/seat" not in scene.nodes() or scene.nodes()[".aioha/seat"][2] != "b":
             await asyncio.sleep(ONE_WAY / 10)
         scene.operator.delete(PATH)
-        done, _ = await asyncio.wait({standing, third}, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+        if ends is not None:
+            asyncio.get_running_loop().call_later(ends * ROUND_TRIP, standing.cancel)
+        waits = {third} if ends is not None else {standing, third}
+        done, _ = await asyncio.wait(waits, timeout=3.0, return_when=asyncio.FIRST_COMPLETED)
         assert done
 
     played(play)

@@ -12,7 +12,7 @@ from aioha.elections.protocol import Leader, Operation
 from aioha.guardian import facts
 from aioha.heartbeat import Stake
 from aioha.session import SessionState
-from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, SessionExpired, SessionMoved
+from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, ResponseError, SessionExpired, SessionMoved
 
 CONFIRM = ["check /e.aioha at 6", "exists /e/n watch"]
 OURS = node(50, owner=7)
@@ -219,6 +219,14 @@ def test_without_an_answer_nothing_is_confirmed() -> None:
     assert timed(lambda: play(DONE, ConnectionLoss())) == 0.0
     assert timed(lambda: play(SessionMoved(), OURS)) == 0.0  # it says nothing of the term
     assert timed(lambda: play(state=SessionState.SUSPENDED)) == 0.0
+
+
+@pytest.mark.parametrize("error", [SessionMoved(), SessionExpired()])
+async def test_of_a_session_that_has_moved_or_is_over_attaching_again_tells(error: ResponseError) -> None:
+    grant = granted(script(failing(0, error), OURS))
+    with pytest.raises(Unavailable, match=f"did not confirm term 55: it answered {error}"):
+        await grant.confirm()
+    assert grant.ended is None
 
 
 async def test_a_stake_that_proves_the_lease_already_is_taken_over() -> None:

@@ -53,6 +53,14 @@ def test_a_greeting_takes_as_long_as_any_round_trip_at_least() -> None:
     assert heard((0.0, 0.25), greeting=0.125).within == pytest.approx((2 + 4) * 0.25 + 0.1)
 
 
+def test_whoever_takes_us_back_may_ask_far_away() -> None:
+    hearing = heard((0.0, 0.001), created=True)
+    hearing.relayed(1.0, 1.5)
+    hearing.relayed(2.0, 2.25)
+    hearing.relayed(3.0, 4.0)
+    assert hearing.within == pytest.approx(2 * 0.275 + 4 * 0.001 + 0.1)
+
+
 @given(trip=SECONDS, greeting=SECONDS, authenticates=st.booleans())
 def test_it_is_long_enough(trip: float, greeting: float, *, authenticates: bool) -> None:
     """The session was closed as a server took us in, at the earliest when it was half way through with that; it says nothing

@@ -4,11 +4,13 @@ its work time, and takes it for unfenced where it has led for certain. In virtua
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 import pytest
 from bareelections import LONGEST, ONE_WAY, PATH, ROUND_TRIP, Scene, T, played
 from test_queue_trouble import RECORD, in_line, member
 
+from aioha.elections.zookeeper.accounting import Accounting
 from aioha.record import parse_record
 
 
@@ -278,5 +280,43 @@ def test_somebody_elses_writing_in_our_node_as_we_begin_changes_nothing() -> Non
         await releasing
         led = await second
         assert (led.number, led.settle, led.predecessor.identity) == (2, 0, "a")
+
+    played(play)
+
+
+@pytest.mark.parametrize("layout", ["latch", "zk-recipes"])
+@pytest.mark.parametrize("breaks", ["nothing", "the link", "off"])
+def test_who_is_meddled_with_as_it_begins_accounts_for_one_term_or_none(layout: str, breaks: str) -> None:
+    """Its node was written to, so that it looks whether that is still there, when its record is on its way."""
+
+    async def play(scene: Scene) -> None:
+        first, second, third = await in_line(scene, "a", "b", "c", layout=layout)
+        begin = Accounting.begin
+
+        def meddled(self: Accounting, version: int) -> None:
+            begin(self, version)
+            if self.record is not None and self.record.identity == "b":
+                self.place.is_watched = False
+                loop = asyncio.get_running_loop()
+                if breaks == "the link":
+                    loop.call_later(1.5 * ONE_WAY, scene.simulation.network.reset, "b", "zk1")
+                if breaks == "off":
+                    loop.call_later(3.5 * ONE_WAY, second.cancel)
+
+        with mock.patch.object(Accounting, "begin", meddled):
+            await scene.candidates["a"].release(first)
+            await asyncio.wait({second})
+        if breaks == "off":
+            led = await third
+            assert (led.settle, led.predecessor.identity, led.predecessor.ended_cleanly) == (0, "b", True)
+            assert list(led.unfenced) == []
+        else:
+            led = second.result()
+            await asyncio.sleep(1.0)
+            assert (led.number, led.settle, led.predecessor.identity) == (2, 0, "a")
+            assert (recorded(scene).number, recorded(scene).token) == (2, led.token)
+            scene.operator.delete(led.node)
+            await asyncio.sleep(1.5 * ONE_WAY)
+            assert led.ended is not None  # it hears of that at once
 
     played(play)

@@ -156,4 +156,7 @@ class Accounting:
         view = await Ledger(self.place.session, self._ground.names).read()
         if view is None:
             return ANY_VERSION
-        return True if view.token == record.token else view.version
+        if view.token == record.token:
+            return True
+        # A newer term of ours has been accounted for meanwhile: that stands.
+        return view.version if view.token < record.token or view.unreadable is not None else False

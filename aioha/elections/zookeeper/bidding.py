@@ -155,8 +155,8 @@ class Bidder:
         view = await self._look(attention)
         node = view.node
         if node is None or node.owner != session.id or node.czxid in self._past:
-            self._unknown = None
             await self._give_up_seat(session)
+            self._unknown = None
             return None, None
         # Others may have written to the record since: what the takeover wrote is what it was.
         marks = view.ledger.ended if view.ledger is not None else Ended()

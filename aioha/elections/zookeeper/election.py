@@ -60,6 +60,9 @@ class ZooKeeperElection:
             await self._sessions.close()
         if self._leaving is not None:
             await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
+            if not self._leaving.done():  # whoever comes on the same session must not lose to it what is theirs
+                self._leaving.add_done_callback(lambda _: self._sessions.unclaim(self.path))
+                return
         self._sessions.unclaim(self.path)
 
     async def leader(self) -> Leader | None:

@@ -16,7 +16,7 @@ from ...heartbeat import Stake
 from ...session import SessionState, ZooKeeperSession
 from ...wire import requests
 from ...wire.client import client_on
-from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError, SessionMoved
+from ...wire.errors import BadVersion, ConnectionLoss, NoNode, ResponseError, SessionExpired, SessionMoved
 from ...wire.watches import DELETED
 from ..protocol import Leader, Operation, Predecessor
 from .fencing import Fence
@@ -177,6 +177,8 @@ class SessionGrant:
         except ResponseError as error:
             self._end(f"the ensemble answered: {error}")
             return
+        if failed is not None and isinstance(failed[1], SessionMoved | SessionExpired):  # says nothing of the term
+            raise Unavailable(f"{self.path}: the ensemble did not confirm term {self.token}: it answered {failed[1]}")
         if failed is not None:
             self.refuted(failed[1])
 

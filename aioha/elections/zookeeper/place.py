@@ -70,7 +70,11 @@ class Place:
     async def watch_again(self) -> bool:
         """Something has happened to the node: whether it is there, ours, and watched again. Raises `ResponseError`."""
         self.is_watched = True  # until something is heard of it, be it in front of our reading of the reply
-        stat = await stat_or_none(self.session.exists(self.path, self.on_event))
+        try:
+            stat = await stat_or_none(self.session.exists(self.path, self.on_event))
+        except BaseException:
+            self.is_watched = False
+            raise
         self.is_watched = self.is_watched and stat is not None and stat.czxid == self.czxid
         return self.is_watched
 

@@ -6,8 +6,10 @@ is in `studied`.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +33,7 @@ from .oldterms import OldTerms
 from .place import Place
 from .studied import Ahead, Known, Studied
 from .succession import Succession
+from .znodes import PASSING
 
 __all__ = ["Turn"]
 
@@ -38,6 +41,7 @@ log = logging.getLogger("aioha")
 
 EARLIER = 3  # round trips that whoever is next may hear of our end earlier: nothing is committed in front of a term
 SLOWER = 1.25  # how much longer a round trip may take by now, and a record that was worked out before still be right
+STUMBLE = 0.05  # seconds, jittered, after a lost connection
 NOTHING = LedgerView(Record(), -1, 0, Ended())
 
 
@@ -155,20 +159,32 @@ class Turn:
             plan = self._plan(place, place.czxid, before, known, perhaps)
         self.forget(session)
         plan.accounting.begin(plan.version)
-        if plan.is_written_first and not await self._is_written(plan):
-            return None
-        if not place.is_watched and not await place.watch_again():
-            await plan.accounting.is_written()
-            return None
+        if plan.is_written_first or not place.is_watched:
+            mark = plan.old_terms.mark(plan.record.token)
+            # Should we be cancelled meanwhile.
+            self._withdraw = functools.partial(plan.accounting.withdraw, mark, owes=plan.settle > 0)
+            may_begin = await self._may_begin(plan)
+            self._withdraw = None
+            if not may_begin:
+                return None
         return await self._granted(plan, place.czxid, stake)
 
-    async def _is_written(self, plan: _Plan) -> bool:
-        try:
-            return await plan.accounting.is_written()
-        except asyncio.CancelledError:  # it may be, all the same
-            mark = plan.old_terms.mark(plan.record.token)
-            self._withdraw = functools.partial(plan.accounting.withdraw, mark, owes=plan.settle > 0)
-            raise
+    async def _may_begin(self, plan: _Plan) -> bool:
+        """It is decided whether our record is written, as nobody may write it behind another one of ours; and our node, to
+        which something may have happened, is watched.
+        """
+        place = plan.place
+        written = await plan.accounting.is_written()
+        if plan.is_written_first and not written:
+            return False
+        while not place.is_watched and not place.session.state.is_dead:
+            try:
+                return await place.watch_again()
+            except PASSING:
+                await asyncio.sleep(random.uniform(0, STUMBLE))
+                with contextlib.suppress(*PASSING):
+                    await place.session.attached()
+        return place.is_watched
 
     def withdraw(self, place: Place) -> "Coroutine[Any, Any, None]":
         """Leave the line, where no term has begun; it takes until nothing of ours is left, or the session is dead."""
