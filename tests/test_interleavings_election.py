@@ -121,7 +121,8 @@ async def test_a_term_that_has_not_heard_of_its_loss_leaves_the_next_ones_node_a
         ):
             await first.began.wait()
             async with campaigning(b, second):
-                await b.leader()  # the bid that fails, and the watch, are asked for before this
+                await b.leader()
+                await first.term.confirm()  # what a has asked for, its watch too, has been answered
                 proxy.delay(0.3)
                 await delete(store, path_of(store))
                 await second.began.wait()
@@ -141,6 +142,7 @@ async def test_confirm_fails_without_a_record_although_the_news_is_still_under_w
                 await first.began.wait()
                 async with campaigning(b, second):
                     await b.leader()
+                    await first.term.confirm()  # a's watch is set: what it tells comes before any later answer
                     proxy.delay(0.2)
                     await delete(store, path_of(store))
                     await second.began.wait()
