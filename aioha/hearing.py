@@ -19,14 +19,15 @@ class Hearing:
 
     def __init__(self, *, authenticates: bool = False) -> None:
         self.round_trip = 0.0
-        self._greeting = 0.0  # how long the last server took to take us back; most of them ask another one
-        self._relay = 0.0  # the quickest trip to the ensemble's leader: whoever takes us back asks there
+        self._relay: float | None = None  # the quickest trip of late to the ensemble's leader: who takes us back asks there
+        self._is_guess = False  # it is how long the last server took to take us back
         self._measured = NEVER_YET
         self._authenticates = authenticates
 
     def attached(self, sent: float, replied: float, *, created: bool) -> None:
         """A server has taken us. `created`: a new session, to which a quorum must agree, and that may take its time."""
-        self._greeting = 0.0 if created else replied - sent
+        if not created:
+            self._relay, self._is_guess = replied - sent, True
 
     def answered(self, sent: float, replied: float) -> None:
         """A request was answered."""
@@ -36,7 +37,18 @@ class Hearing:
 
     def relayed(self, sent: float, replied: float) -> None:
         """Something was answered that had to go to the ensemble's leader."""
-        self._relay = min(replied - sent, self._relay * GROWTH or NEVER)
+        known = NEVER if self._relay is None or self._is_guess else self._relay * GROWTH
+        self._relay, self._is_guess = min(replied - sent, known or NEVER), False
+
+    @property
+    def knows_leader(self) -> bool:
+        """How far the ensemble's leader is."""
+        return self._relay is not None
+
+    @property
+    def trips(self) -> tuple[float, float]:
+        """To the server and back, and to the ensemble's leader; 0 before it is known."""
+        return self.round_trip, self._relay or 0.0
 
     @property
     def patience(self) -> float:
@@ -49,4 +61,4 @@ class Hearing:
         nothing more; another connection, and a server that tells.
         """
         trips = ANSWER_SHARE + 1 + self._authenticates
-        return 2 * max(self._greeting, self._relay, self.round_trip) + trips * self.round_trip + SLACK
+        return 2 * max(self.trips) + trips * self.round_trip + SLACK

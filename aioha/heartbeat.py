@@ -93,6 +93,13 @@ class Heartbeat:
 
         return stand_down
 
+    def begin(self, connection: Connection) -> None:
+        """On a connection that has just been attached. How far the ensemble's leader is must be known before anything else
+        that is asked on a new session is answered: the first record says so.
+        """
+        if not (self._hearing.knows_leader or self._lease.pings_prove):
+            self._ask_leader(connection, "/")
+
     async def run(self, connection: Connection, doubt: float | None = None) -> bool:
         """Beat until the connection is lost; drops it when it falls silent. `doubt`: so many seconds may pass before a ping
         is answered: the session may have been closed while we came back, and then the server drops all that we ask without
@@ -212,6 +219,13 @@ class Heartbeat:
                 owners[index].refuted(error)
 
     async def _sync(self, connection: Connection, path: str) -> None:
+        try:
+            reply = self._ask_leader(connection, path)
+        except ConnectionError:  # lost before it leaves: the same as lost after it
+            raise ConnectionLoss from None
+        await reply
+
+    def _ask_leader(self, connection: Connection, path: str) -> "asyncio.Future[Any]":
         """Ask something of the ensemble's leader; the answer may serve as c'."""
         sent = self._clock()  # not later than it leaves
 
@@ -220,8 +234,4 @@ class Heartbeat:
                 self._lease.relayed(sent)
                 self._hearing.relayed(sent, self._clock())
 
-        try:
-            reply = connection.send(requests.sync(path), then=answered)
-        except ConnectionError:  # lost before it leaves: the same as lost after it
-            raise ConnectionLoss from None
-        await reply
+        return connection.send(requests.sync(path), then=answered)

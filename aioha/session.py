@@ -41,10 +41,7 @@ NO_PASSWORD = bytes(16)
 
 
 class ZooKeeperSession:
-    """See the head of this file. `run` does the work and must be running for anything to happen.
-
-    `timeout`: seconds, asked for.
-    """
+    """See the head of this file. `run` must be running for anything to happen. `timeout`: seconds, asked for."""
 
     def __init__(
         self,
@@ -225,6 +222,7 @@ class ZooKeeperSession:
         if connection.lost is not None or self.state.is_dead:
             return False
         self._set_watches(connection)
+        self.heartbeat.begin(connection)
         self._connection = connection
         self._become(SessionState.CONNECTED, f"attached to {connection.server}")
         return True

@@ -56,7 +56,7 @@ class Sessions:
         self._tick = tick
         self._pings_prove = pings_prove
         self._credentials = credentials
-        self._paths: set[str] = set()
+        self._paths: dict[str, asyncio.Future[None] | None] = {}  # that are taken; what is still being removed there
         self._host = Host("aioha sessions", self._failed)
         self._on_failure = on_failure
 
@@ -89,14 +89,22 @@ class Sessions:
 
     # ------------------------------------------------------------------ who uses it
 
-    def claim(self, path: str) -> None:
-        """Take a path for one elector. Raises `ElectionError` if another one has it: they would share their nodes."""
-        if path in self._paths:
+    def claim(self, path: str) -> asyncio.Future[None] | None:
+        """Take a path for one elector. Returns what must be done before anything is put there: an elector that has been
+        left is still removing what is its. Raises `ElectionError` if another one has the path: they would share their nodes.
+        """
+        if path in self._paths and self._paths[path] is None:
             raise ElectionError(f"{path}: this session has an elector there already")
-        self._paths.add(path)
+        leaving, self._paths[path] = self._paths.get(path), None
+        return leaving
 
-    def unclaim(self, path: str) -> None:
-        self._paths.discard(path)
+    def unclaim(self, path: str, leaving: asyncio.Future[None] | None = None) -> None:
+        """Let go of a path. `leaving`: done when what was put there has gone."""
+        if leaving is None or leaving.done():
+            self._paths.pop(path, None)
+        else:
+            self._paths[path] = leaving
+            leaving.add_done_callback(lambda _: self._has_left(path, leaving))
 
     # ------------------------------------------------------------------ life
 
@@ -152,6 +160,10 @@ class Sessions:
                 return session
 
     # ------------------------------------------------------------------ inside
+
+    def _has_left(self, path: str, leaving: asyncio.Future[None]) -> None:
+        if self._paths.get(path) is leaving:
+            del self._paths[path]
 
     def _begin(self) -> ZooKeeperSession:
         if self.current is not None and not self.current.state.is_dead:

@@ -13,6 +13,7 @@ from rawzk import Raw
 from aioha.clock import boottime
 from aioha.lease import Lease
 from aioha.session import SessionState, ZooKeeperSession
+from aioha.testing import Op
 from aioha.where import Server
 from aioha.wire import requests
 
@@ -123,6 +124,11 @@ class Fake:
         (asked,) = struct.unpack_from(">q", await self.request(), 16)
         self.say(struct.pack(">iiqi16s?", 0, round(timeout * 1000), session_id, 16, b"p" * 16, False))
         return int(asked)
+
+    async def greet_and_relay(self, timeout: float = 6.0) -> None:
+        """The same; a new session asks first how far the ensemble's leader is."""
+        if not await self.greet(timeout=timeout):
+            assert await self.answer(body=struct.pack(">i", 1) + b"/") == Op.SYNC
 
     async def answer(self, code: int = 0, body: bytes = b"") -> int:
         """Answer the next request; its op code."""

@@ -58,7 +58,27 @@ def test_whoever_takes_us_back_may_ask_far_away() -> None:
     hearing.relayed(1.0, 1.5)
     hearing.relayed(2.0, 2.25)
     hearing.relayed(3.0, 4.0)
+    assert hearing.trips == pytest.approx((0.001, 0.275))
     assert hearing.within == pytest.approx(2 * 0.275 + 4 * 0.001 + 0.1)
+
+
+def test_how_long_it_took_to_be_taken_back_counts_until_the_leader_has_been_asked() -> None:
+    hearing = heard((0.0, 0.001), created=True)
+    hearing.relayed(1.0, 1.5)
+    hearing.attached(2.0, 2.25, created=False)  # by another server, perhaps
+    assert hearing.trips == (0.001, 0.25)
+    hearing.relayed(3.0, 4.0)
+    assert hearing.trips == (0.001, 1.0)
+
+
+@pytest.mark.parametrize(("created", "known"), [(True, False), (False, True)])
+def test_a_new_session_does_not_know_the_leader(created: bool, known: bool) -> None:
+    hearing = heard((0.0, 0.001), greeting=0.0, created=created)
+    assert (hearing.knows_leader, hearing.trips) == (known, (0.001, 0.0))
+    hearing.relayed(1.0, 1.0)
+    assert (hearing.knows_leader, hearing.trips) == (True, (0.001, 0.0))
+    hearing.relayed(2.0, 2.5)  # no trip takes nothing: the clock is coarse
+    assert hearing.trips == (0.001, 0.5)
 
 
 @given(trip=SECONDS, greeting=SECONDS, authenticates=st.booleans())

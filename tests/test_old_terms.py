@@ -12,7 +12,16 @@ from aioha.ended import Ended
 from aioha.session import SessionState
 from aioha.settings import Settings
 from aioha.wire import requests
-from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NodeExists, NoNode, ResponseError
+from aioha.wire.errors import (
+    BadVersion,
+    ConnectionLoss,
+    NoAuth,
+    NodeExists,
+    NoNode,
+    ResponseError,
+    SessionExpired,
+    SessionMoved,
+)
 
 CHECKS = [requests.check("/e.aioha", 4), requests.check("/e", 1)]
 CHECKED = "check /e.aioha at 4 + check /e at 1"
@@ -80,9 +89,10 @@ async def test_what_may_not_be_written_is_said(error: ResponseError, text: str) 
     assert str(refused.value) == text
 
 
-def test_lost_connections_are_waited_out_for_less_than_a_twentieth_of_a_second() -> None:
+@pytest.mark.parametrize("passing", [ConnectionLoss(), failing(0, SessionMoved()), failing(2, SessionExpired())])
+def test_lost_connections_are_waited_out_for_less_than_a_twentieth_of_a_second(passing: Any) -> None:
     async def play() -> None:
-        session = script(ConnectionLoss(), DONE)
+        session = script(passing, DONE)
         assert await old_terms(Ended(8)).fenced(term(9), session, CHECKS) is None
         session.assert_asked(SET, SET)
         assert session.waited == 2

@@ -148,7 +148,12 @@ def test_requests_are_sent_as_they_are_and_a_watch_with_its_own() -> None:
         assert reply.responses == []
         await bare.session.exists("/a", Events())
         await bare.session.watching(requests.get("/b", watch=True), Events())
-        assert [asked for _, asked in connection.sent] == ["get_data /a", "exists /a watching", "get_data /b watching"]
+        assert [asked for _, asked in connection.sent] == [
+            "sync /",
+            "get_data /a",
+            "exists /a watching",
+            "get_data /b watching",
+        ]
 
     bare(play)
 

@@ -179,7 +179,7 @@ def test_closing_waits_a_sixth_of_the_timeout_and_a_second_at_most(timeout: floa
         connection = bare.attached(timeout=timeout, delay=None)
         await bare.session.close()
         assert bare.now == bound
-        assert connection.sent == [(0.0, "close")]
+        assert connection.sent == [(0.0, "sync /"), (0.0, "close")]
         assert (connection.aborts, bare.heard) == (["closed"], ["connected", "closed"])
 
     bare(play, timeout)

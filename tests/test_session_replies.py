@@ -115,7 +115,7 @@ async def test_a_frame_that_cannot_be_read_costs_the_connection_and_leaves_no_re
     reply: Callable[[int], bytes],
 ) -> None:
     async def script(server: Fake) -> None:
-        await server.greet()
+        await server.greet_and_relay()
         while True:
             xid, operation = struct.unpack_from(">ii", await server.request())
             good = operation != protocol.ExistsRequest.opcode
@@ -157,7 +157,7 @@ async def test_a_server_with_a_long_queue_to_answer_is_not_taken_for_silent() ->
     """Else a burst of requests loses its own connection: the last ones wait for longer than a heartbeat may."""
 
     async def script(server: Fake) -> None:
-        await server.greet(timeout=3.0)  # silence: 0.5 s
+        await server.greet_and_relay(timeout=3.0)  # silence: 0.5 s
         while True:
             xid, operation = struct.unpack_from(">ii", await server.request())
             if operation == protocol.ExistsRequest.opcode:
@@ -173,7 +173,7 @@ async def test_a_server_with_a_long_queue_to_answer_is_not_taken_for_silent() ->
 
 async def test_a_server_that_stops_answering_amid_a_long_queue_is_left() -> None:
     async def script(server: Fake) -> None:
-        await server.greet(timeout=3.0)
+        await server.greet_and_relay(timeout=3.0)
         for _ in range(10):
             await server.answer(-101)
         await server.reader.read()

@@ -220,7 +220,7 @@ async def test_the_first_proof_for_a_stake_begins_at_once_even_if_it_comes_durin
     proof: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def script(server: Fake) -> None:
-        await server.greet(timeout=60.0)  # the next heartbeat is due after 7.5 s
+        await server.greet_and_relay(timeout=60.0)  # the next heartbeat is due after 7.5 s
         ping = await server.request()
         beating.set()
         await staked.wait()

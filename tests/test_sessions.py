@@ -86,7 +86,41 @@ def test_a_path_has_one_elector_in_each_session() -> None:
         assert str(refused.value) == "/a: this session has an elector there already"
         sessions.unclaim("/a")
         sessions.unclaim("/a")
+        assert sessions.claim("/a") is None
+
+    run(main)
+
+
+def test_whoever_comes_to_a_path_is_told_what_is_still_being_removed_there() -> None:
+    async def main(simulation: Simulation) -> None:
+        sessions = sessions_on(simulation, NOBODY)
+        removing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sessions.claim("/a")
+        sessions.unclaim("/a", removing)
+        assert sessions.claim("/a") is removing
+        with pytest.raises(ElectionError):
+            sessions.claim("/a")
+        sessions.unclaim("/a", removing)  # left again before it was done
+        assert sessions.claim("/a") is removing
+        removing.set_result(None)
+        await asyncio.sleep(0)
+        with pytest.raises(ElectionError):  # taken all the same
+            sessions.claim("/a")
+        sessions.unclaim("/a", removing)
+        assert sessions.claim("/a") is None
+
+    run(main)
+
+
+def test_of_a_path_that_is_empty_nothing_is_kept() -> None:
+    async def main(simulation: Simulation) -> None:
+        sessions = sessions_on(simulation, NOBODY)
+        removing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sessions.claim("/a")
+        sessions.unclaim("/a", removing)
+        removing.set_result(None)
+        await asyncio.sleep(0)
+        assert sessions._paths == {}
 
     run(main)
 

@@ -13,7 +13,7 @@ from aioha.ended import Ended
 from aioha.session import SessionState
 from aioha.settings import Settings
 from aioha.wire import requests
-from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, ResponseError
+from aioha.wire.errors import BadVersion, ConnectionLoss, NoAuth, NoNode, ResponseError, SessionMoved
 
 CRUMB = "/h/ActiveBreadCrumb"
 CHECKS = [requests.check("/h.aioha", 4)]
@@ -121,8 +121,9 @@ async def test_what_refuses_it_is_told_and_it_stays_to_be_fenced(index: int, err
         (NoNode(), [OVER]),
     ],
 )
-async def test_after_a_lost_reply_it_is_looked_at_first(now: Any, again: list[str]) -> None:
-    session = script(ConnectionLoss(), now, *([DONE] if again else []))
+@pytest.mark.parametrize("lost", [ConnectionLoss(), failing(0, SessionMoved())])
+async def test_after_a_lost_reply_it_is_looked_at_first(now: Any, again: list[str], lost: Any) -> None:
+    session = script(lost, now, *([DONE] if again else []))
     assert await trail(FOUND).fenced(FOREIGN, session, CHECKS) is None
     session.assert_asked(OVER, f"get {CRUMB}", *again)
     assert session.waited == 2

@@ -31,7 +31,7 @@ class ZooKeeperElection:
         self._sessions = sessions
         self._owns_sessions = owns
         self._observer = observer
-        self._leaving: asyncio.Future[None] | None = None  # what of ours is being removed from the path
+        self._leaving: asyncio.Future[None] | None = None  # what of our session's is being removed from the path
 
     @property
     def session(self) -> Sessions:
@@ -42,7 +42,7 @@ class ZooKeeperElection:
         return self._sessions.guardian
 
     async def open(self) -> None:
-        self._sessions.claim(self.path)
+        self._leaving = self._sessions.claim(self.path)
         try:
             if self._owns_sessions:
                 await self._sessions.open(self._settings.connect_timeout)
@@ -56,14 +56,13 @@ class ZooKeeperElection:
             raise
 
     async def close(self) -> None:
-        if self._owns_sessions:
-            await self._sessions.close()
-        if self._leaving is not None:
-            await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
-            if not self._leaving.done():  # whoever comes on the same session must not lose to it what is theirs
-                self._leaving.add_done_callback(lambda _: self._sessions.unclaim(self.path))
-                return
-        self._sessions.unclaim(self.path)
+        try:
+            if self._owns_sessions:
+                await self._sessions.close()
+            if self._leaving is not None:
+                await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
+        finally:  # whoever comes on the same session must not lose to it what is theirs
+            self._sessions.unclaim(self.path, self._leaving)
 
     async def leader(self) -> Leader | None:
         return await self._observer.leader()

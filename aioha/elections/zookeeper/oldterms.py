@@ -52,6 +52,8 @@ class OldTerms:
             try:
                 await session.attached()
                 failed = requests.failure(await session.send(requests.multi(*checks, write)))
+                if failed is not None and isinstance(failed[1], PASSING):  # says nothing of the term
+                    raise failed[1]
             except PASSING:
                 await asyncio.sleep(random.uniform(0, STUMBLE))
                 continue

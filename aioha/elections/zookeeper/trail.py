@@ -86,6 +86,8 @@ class Trail(OldTerms):
                     if now is not None and now.data == self._ours:
                         return None
                 failed = requests.failure(await session.send(requests.multi(*checks, write)))
+                if failed is not None and isinstance(failed[1], PASSING):  # says nothing of the term
+                    raise failed[1]
             except PASSING:
                 is_repeated = True
                 await asyncio.sleep(random.uniform(0, STUMBLE))

@@ -59,12 +59,13 @@ class _Plan:
     record: Record
     settle: float
     is_written_first: bool  # nobody may work before the record says so
-    round_trip: float  # seconds, that the record reckons with
+    trips: tuple[float, float]  # seconds, that the record reckons with
 
     def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
         """It is about these, and the link is as quick as it was."""
         is_about = self.place is place and self.before is before and self.known is known
-        return is_about and place.session.hearing.round_trip <= SLOWER * self.round_trip
+        now = place.session.hearing.trips
+        return is_about and all(trip <= SLOWER * then for trip, then in zip(now, self.trips, strict=True))
 
 
 class Turn:
@@ -228,7 +229,7 @@ class Turn:
             record,
             settle,
             is_written_first,
-            session.hearing.round_trip,
+            session.hearing.trips,
         )
 
     async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:
