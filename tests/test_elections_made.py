@@ -186,6 +186,8 @@ async def test_a_grace_that_does_not_fit_into_what_the_servers_grant_is_said() -
 def test_the_end_waits_a_while_for_what_is_still_being_removed(pending: float | None, seconds: float) -> None:
     async def play() -> None:
         of = election(sessions := Sessions())
+        await of.open()
+        sessions.calls.clear()
         removing = None if pending is None else asyncio.ensure_future(asyncio.sleep(pending))
         of._leaving = removing
         asyncio.get_running_loop().call_later(seconds - 0.1, lambda: sessions.calls.append("still removing"))
@@ -197,6 +199,15 @@ def test_the_end_waits_a_while_for_what_is_still_being_removed(pending: float | 
             removing.cancel()
 
     assert timed(play) == seconds
+
+
+async def test_whoever_leaves_twice_lets_go_of_its_own_path_only() -> None:
+    of = election(sessions := Sessions(), owns=False)
+    await of.open()
+    await of.close()
+    sessions.calls.clear()
+    await of.close()
+    assert sessions.calls == []
 
 
 def test_tokens_are_lifted_as_far_as_a_record_goes() -> None:

@@ -64,6 +64,26 @@ def test_what_has_become_of_a_cancelled_bid_is_asked_until_it_is_known(seed: int
     played(play, seed=seed)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_path_is_being_left_until_all_of_a_won_bid_is_given_back(seed: int) -> None:
+    async def play(scene: Scene) -> None:
+        a, b = await scene.candidate("a"), await scene.candidate("b")
+        await a.release(await a.win())
+        standing = b.stand_by()
+        await asyncio.sleep(ROUND_TRIP * 2.75)
+        scene.lose_reply("b", Op.MULTI)
+        standing.cancel()
+        election: Any = b.election
+        seen = set[Any]()
+        while not standing.done():
+            await asyncio.sleep(ONE_WAY / 4)
+            seen.add(election._leaving)
+        (leaving,) = seen - {None}
+        assert leaving.done()
+
+    played(play, seed=seed)
+
+
 @pytest.mark.parametrize("outage", [False, True])
 def test_a_campaign_that_is_cancelled_under_its_bid_leaves_nothing_within_a_session_timeout(outage: bool) -> None:
     async def play(scene: Scene) -> None:

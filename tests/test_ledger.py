@@ -25,6 +25,16 @@ async def test_of_an_unreadable_record_is_thought_what_is_safe_and_no_more() -> 
     assert view.token == 700
 
 
+async def test_how_long_its_writer_may_need_is_told_when_it_is_read() -> None:
+    """A new session learns how far servers are while it asks for the record."""
+    session = SaysOnce(b"rubbish", b"", timeout=8.0, czxid=100, mzxid=700, version=6)
+    ledger = Ledger(cast(Any, session), Names("/p"))
+    session.hearing.relayed(0.0, 0.5)
+    view = await ledger.read()
+    assert view is not None
+    assert view.settle(view.ended) == 8.0 * GRACE_SHARE + session.hearing.within > 8.0 * GRACE_SHARE + Hearing().within
+
+
 class SaysOnce:
     """A session whose servers answer with these two nodes: the record, and what was written about its end."""
 

@@ -32,6 +32,7 @@ class ZooKeeperElection:
         self._owns_sessions = owns
         self._observer = observer
         self._leaving: asyncio.Future[None] | None = None  # what of our session's is being removed from the path
+        self._has_path = False
 
     @property
     def session(self) -> Sessions:
@@ -43,6 +44,7 @@ class ZooKeeperElection:
 
     async def open(self) -> None:
         self._leaving = self._sessions.claim(self.path)
+        self._has_path = True
         try:
             if self._owns_sessions:
                 await self._sessions.open(self._settings.connect_timeout)
@@ -62,7 +64,9 @@ class ZooKeeperElection:
             if self._leaving is not None:
                 await asyncio.wait({self._leaving}, timeout=LEAVE_BOUND)
         finally:  # whoever comes on the same session must not lose to it what is theirs
-            self._sessions.unclaim(self.path, self._leaving)
+            if self._has_path:
+                self._has_path = False
+                self._sessions.unclaim(self.path, self._leaving)
 
     async def leader(self) -> Leader | None:
         return await self._observer.leader()

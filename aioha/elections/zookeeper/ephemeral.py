@@ -131,7 +131,9 @@ class EphemeralElection(ZooKeeperElection):
                         await asyncio.sleep(random.uniform(0, STUMBLE))
                     else:
                         if won is not None:
-                            await won.release()
+                            releasing = won.release()
+                            self._leaving = asyncio.current_task()  # there is more to do than that
+                            await releasing
         except (ResponseError, ElectionError):  # it cannot be learnt: then be gone, at least
             await self._clear_quietly(session)
         finally:

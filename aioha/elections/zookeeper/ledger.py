@@ -153,7 +153,7 @@ class Ledger:
 
     def __init__(self, session: ZooKeeperSession, names: Names) -> None:
         self._names = names
-        self._longest_grace = longest_grace(session)
+        self._session = session
         self._record = session.send(requests.get(names.record))
         self._ended = session.send(requests.get(names.ended))
 
@@ -164,7 +164,7 @@ class Ledger:
             reply = await self._record
         except NoNode:
             return None
-        return view_of(self._names, reply, ended, self._longest_grace)
+        return view_of(self._names, reply, ended, longest_grace(self._session))
 
 
 def unrecorded(data: bytes, token: int) -> Predecessor:

@@ -19,7 +19,7 @@ from ...wire.errors import ResponseError
 from .ground import Ground
 from .ledger import Breadcrumb, breadcrumb_of, unrecorded
 from .oldterms import OldTerms
-from .znodes import PASSING
+from .znodes import PASSING, commit_something
 
 __all__ = ["Trail"]
 
@@ -82,6 +82,7 @@ class Trail(OldTerms):
             try:
                 await session.attached()
                 if is_repeated:
+                    await commit_something(session)
                     now = await breadcrumb_of(session.send(requests.get(self._path)))
                     if now is not None and now.data == self._ours:
                         return None
