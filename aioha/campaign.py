@@ -98,7 +98,8 @@ class Campaign:
         self._candidacy.end(self, resigned=isinstance(ending, LeadershipResigned))
         self._left.set()
         if interrupted is not None:
-            raise interrupted
+            is_failure = not isinstance(error, asyncio.CancelledError | None) and not _says_that_it_is_over(error)
+            raise interrupted from (error if is_failure else None)
         if ending is None or (cancelled_by_others and isinstance(error, asyncio.CancelledError)):
             return
         self._raise_ending(ending, error)

@@ -1,19 +1,18 @@
 """One candidate in one election: the front door.
 
-An `Elector` connects, campaigns (`campaign`), hands out terms, and runs background work (`work=`). What a term rests
-on is the election's business (`elections`), how it is held and ended the campaign's (`campaign`).
+An `Elector` connects, campaigns, and hands out terms. What a term rests on is the election's business (`elections`), how it
+is held and ended the campaign's (`campaign`); work that is led without being asked each time (`work=`) is in `background`.
 """
 
 import asyncio
 import logging
-import os
 import random
-import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from . import watchdog
+from .background import Background
 from .campaign import Campaign, Campaigns
 from .elections import Election, Leader, SessionView, from_where
 from .errors import ElectionError, LeadershipLost, TermEnded
@@ -22,7 +21,7 @@ from .observe import Observation
 from .settings import Options, Settings
 from .standing import Event, Standing, after
 from .steps import Steps
-from .term import Term
+from .term import Term, Work
 from .where import parse
 
 __all__ = ["Elector", "Work"]
@@ -30,8 +29,6 @@ __all__ = ["Elector", "Work"]
 log = logging.getLogger("aioha")
 
 T = TypeVar("T")
-Work = Callable[[Term], Awaitable[T]]
-FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between failures of background work with on_failure="retry"
 JITTER_SHARE = 1 / 40  # of the session timeout: the spread of campaigns after a loss
 LEAVE_BOUND = 5.0  # seconds that the end of the block waits for releases still under way
 
@@ -71,11 +68,8 @@ class Elector:
         self._campaign: Campaign | None = None
         self._open = False
         self._yields = False  # we resigned: the others go first
-        self._owner: asyncio.Task[Any] | None = None  # the task of the block, to be cancelled if the work fails
-        self._owner_cancelled = False
         self._leaver: asyncio.Task[Any] | None = None  # the task that leaves the block
-        self._background: asyncio.Task[None] | None = None
-        self._failure: BaseException | None = None
+        self._background: Background | None = None
         self._releases: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
@@ -87,25 +81,23 @@ class Elector:
         if self._open:
             raise ElectionError(f"{self.place}: this elector is in use; make another one")
         await self.election.open()
-        self._open, self._failure, self._owner_cancelled = True, None, False
+        self._open = True
         watchdog.acquire()
-        if self._work is not None:
-            self._owner = asyncio.current_task()
-            self._background = asyncio.create_task(self._run_work(self._work), name=f"aioha work of {self.place}")
+        self._background = Background(self, self._work) if self._work is not None else None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        owner, self._owner = self._owner, None
+        background = self._background
         self._leaver = asyncio.current_task()
-        interrupted = await self._stop_background()
+        interrupted = await background.stop() if background is not None else None
         closing = asyncio.ensure_future(self._close())
         interrupted = await finish(closing, float("inf")) or interrupted
-        if self._owner_cancelled and owner is asyncio.current_task() and owner is not None:
-            owner.uncancel()
-        if self._failure is not None:
-            raise self._failure
+        if background is not None:
+            background.uncancel_owner()
+            if background.failure is not None:
+                raise background.failure
         if interrupted is not None:
             raise interrupted
         closing.result()
@@ -188,7 +180,7 @@ class Elector:
         self._check_open()
         return Observation(self.election)
 
-    # ------------------------------------------------------------------ for the campaign (Candidacy)
+    # ------------------------------------------------------------------ for a campaign (Candidacy), and background work
 
     def begin(self, campaign: Campaign) -> bool:
         """A campaign starts. Returns whether the others go first."""
@@ -200,6 +192,10 @@ class Elector:
         log.info("%s: standing by as %s", self.place, self.identity)
         yields, self._yields = self._yields, False
         return yields
+
+    def let_others_go_first(self) -> None:
+        """In the next campaign."""
+        self._yields = True
 
     def happened(self, event: Event) -> None:
         before, self._standing = self._standing, after(self._standing, event)
@@ -218,57 +214,7 @@ class Elector:
             self._releases.add(release)
             release.add_done_callback(self._releases.discard)
 
-    # ------------------------------------------------------------------ background work
-
-    async def _run_work(self, work: Work[Any]) -> None:
-        pause = FIRST_RETRY
-        while True:
-            begun = self.clock()
-            try:
-                await self.lead(work)
-            except asyncio.CancelledError as cancellation:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                error = ElectionError(f"{self.place}: the work ended as cancelled, and nobody had cancelled it")
-                error.__cause__ = cancellation
-                self._takes_failure(error)
-                return
-            except Exception as error:  # noqa: BLE001 - whatever the work raises is its failure
-                if not self._takes_failure(error):
-                    return
-                if self.clock() - begun > LONGEST_RETRY:
-                    pause = FIRST_RETRY
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_RETRY)
-                self._yields = True  # another candidate may fare better
-            else:
-                log.info("%s: the work has returned; this candidate takes no further part", self.place)
-                return
-
-    def _takes_failure(self, error: Exception) -> bool:
-        """Decide about failed background work. True: try again."""
-        log.critical("%s: the work failed: %r", self.place, error, exc_info=error)
-        if self.settings.on_failure == "retry" and not isinstance(error, ElectionError):
-            return True
-        self._failure = error
-        if self.settings.on_failure == "exit":
-            os.kill(os.getpid(), signal.SIGTERM)
-        elif self._owner is not None and not self._owner.done():
-            self._owner_cancelled = self._owner.cancel(f"the work failed: {error!r}")
-        return False
-
-    async def _stop_background(self) -> asyncio.CancelledError | None:
-        """Cancel the work once and wait until it has ended: until then nothing may be released."""
-        background, self._background = self._background, None
-        if background is None:
-            return None
-        if not background.done():
-            background.cancel("the elector's block ends")
-        interrupted = await finish(background, float("inf"))
-        if not background.cancelled() and (error := background.exception()) is not None:
-            self._failure = self._failure or error
-        return interrupted
+    # ------------------------------------------------------------------ leaving
 
     async def _close(self) -> None:
         was_open, self._open = self._open, False

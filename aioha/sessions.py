@@ -58,6 +58,7 @@ class Sessions:
         self._credentials = credentials
         self._paths: dict[str, asyncio.Future[None] | None] = {}  # that are taken; what is still being removed there
         self._host = Host("aioha sessions", self._failed)
+        self._is_closing = False
         self._on_failure = on_failure
 
     # ------------------------------------------------------------------ what people see
@@ -113,6 +114,7 @@ class Sessions:
 
         Raises `Unavailable` naming each server and why, or `SessionFailed`. A failed `open` leaves nothing behind.
         """
+        self._is_closing = False
         await self._host.start()
         if self.guardian is not None:
             self.guardian.start()
@@ -132,6 +134,7 @@ class Sessions:
 
     async def close(self) -> None:
         """End the session and stop; bounded, in any state."""
+        self._is_closing = True  # whoever still waits for one is not to begin another
         try:
             if self.current is not None:
                 await self.current.close()
@@ -154,7 +157,7 @@ class Sessions:
             except (SessionExpired, SessionMoved, ConnectionLoss, ConnectionError):
                 if session.state is SessionState.FAILED:
                     raise SessionFailed(session.why) from None
-                if not self._host.running:
+                if not self._is_running:
                     raise SessionFailed("the elector is closed") from self.failure
             else:
                 return session
@@ -165,12 +168,16 @@ class Sessions:
         if self._paths.get(path) is leaving:
             del self._paths[path]
 
+    @property
+    def _is_running(self) -> bool:
+        return self._host.running and not self._is_closing
+
     def _begin(self) -> ZooKeeperSession:
         if self.current is not None and not self.current.state.is_dead:
             return self.current
         if self.current is not None and self.current.state is SessionState.FAILED:
             return self.current
-        if not self._host.running:
+        if not self._is_running:
             raise SessionFailed("the elector is closed") from self.failure
         session = ZooKeeperSession(
             self._servers,

@@ -194,9 +194,11 @@ class Tenure:
             return
         # The loop may hang in a log handler, with its lock: that must not keep us from ending.
         reporter = threading.Thread(target=self._report_stuck, daemon=True)
-        reporter.start()
-        reporter.join(LONGEST_REPORT)
-        os._exit(EXIT_STUCK)
+        try:
+            reporter.start()
+            reporter.join(LONGEST_REPORT)
+        finally:  # also where no thread can be started
+            os._exit(EXIT_STUCK)
 
     def _report_stuck(self) -> None:
         if self._exit_when_stuck:

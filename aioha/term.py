@@ -1,15 +1,17 @@
 """One period of leadership, as the work sees it."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from .clock import Clock
 from .elections import Grant, Leader, Predecessor
 from .errors import ElectionError, LeadershipLost, TermEnded
 from .transaction import Transaction
 
-__all__ = ["Term", "lease_over"]
+__all__ = ["Term", "Work", "lease_over"]
+
+T = TypeVar("T")
 
 
 class Term:
@@ -114,6 +116,9 @@ class Term:
         if os.getpid() != self._process:
             name = name_of(self._grant)
             raise TermEnded(f"term {name} of {self._place} belongs to process {self._process}, not to its fork")
+
+
+Work = Callable[[Term], Awaitable[T]]  # what a leader does
 
 
 def name_of(grant: Grant) -> str:

@@ -5,6 +5,8 @@ still running then, reports it once, from the thread: what must have ended by it
 It cannot run while C code holds the GIL, nor in a stopped process.
 """
 
+import logging
+import os
 import sys
 import threading
 import traceback
@@ -15,6 +17,8 @@ from typing import Any
 from .clock import Clock
 
 __all__ = ["Watched", "acquire", "release", "stacks", "watch"]
+
+log = logging.getLogger("aioha")
 
 LONGEST_STACK = 50  # lines
 LONGEST_LOOK = 1.0  # seconds; a deadline may move, and a thread's wait does not count suspend
@@ -45,7 +49,7 @@ def acquire() -> None:
     global _users, _thread  # noqa: PLW0603 - one thread a process is the point
     with _changed:
         _users += 1
-        if _thread is None or not _thread.is_alive():  # also in a forked child, where the parent's thread is not
+        if _thread is None or not _thread.is_alive():
             _thread = threading.Thread(target=_look_on, name="aioha watchdog", daemon=True)
             _thread.start()
 
@@ -54,7 +58,7 @@ def release() -> None:
     """An elector closes; the last one waits until the thread has ended, a moment."""
     global _users, _thread  # noqa: PLW0603 - as above
     with _changed:
-        _users -= 1
+        _users = max(_users - 1, 0)  # in a forked child an elector may be left that was opened by the parent
         ending = _thread if _users == 0 else None
         if ending is not None:
             _thread = None
@@ -84,7 +88,21 @@ def _look_on() -> None:
                 ahead = min((each.due() - each.clock() for each in _watched), default=LONGEST_LOOK)
                 _changed.wait(min(max(ahead, 0.001), LONGEST_LOOK))
         for each in late:
-            each.stuck()
+            try:
+                each.stuck()
+            except Exception:  # others are watched by this thread, too
+                log.critical("aioha failed to say that work is stuck", exc_info=True)
+
+
+def _begin_anew() -> None:
+    """In a forked child: what the parent has to watch is not ours to judge, and its thread is not here."""
+    global _changed, _users, _thread
+    _changed, _users, _thread = threading.Condition(), 0, None
+    _watched.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def stacks(task: Any, thread: int) -> str:

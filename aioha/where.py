@@ -71,6 +71,10 @@ def parse(text: str, *, path_required: bool = True) -> Where:
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all type-checked
         raise ValueError(f"where: expected text, got {type(text).__name__}; use {FORMS}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes of the command line or the environment
+        raise ValueError(f"where: what stands at position {error.start} is no UTF-8 text") from None
     scheme, colon, rest = text.partition(":")
     if colon and scheme in ("zk", "zks"):
         return _parse_zookeeper(scheme, rest, path_required)

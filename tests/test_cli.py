@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,59 @@ def test_status_to_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
             check=False,
         )
     assert (result.returncode, result.stderr) == (141, b"")
+
+
+def closed_first(numbers: Sequence[int], tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run it as a shell does after `2>&-`."""
+    closing = " ".join(f"{number}>&-" for number in numbers)
+    command = ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-m", "aioha", *arguments]
+    return subprocess.run(command, capture_output=True, env=environment(tmp_path), timeout=PATIENCE, check=False)
+
+
+def test_status_without_a_stdout_ends_as_if_nobody_read_it(tmp_path: Path) -> None:
+    result = closed_first([1], tmp_path, "status", "local:billing")
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_status_to_a_full_disk_says_so(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "aioha", "status", "local:billing"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(tmp_path),
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (74, b"aioha: stdout cannot be written: No space left on device\n")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aioha", "status", b"local:/tmp/\xff"]
+    result = subprocess.run(command, capture_output=True, env=environment(tmp_path), timeout=PATIENCE, check=False)
+    assert (result.returncode, result.stdout) == (64, b"")
+    assert result.stderr == b"aioha: where: what stands at position 11 is no UTF-8 text\n"
+
+
+def test_status_is_shown_as_well_as_the_terminal_can(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "aioha", "status", f"local:{tmp_path}/主备"],
+        capture_output=True,
+        env={**environment(tmp_path), "PYTHONIOENCODING": "ascii:strict"},
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stdout.endswith(b"/\\u4e3b\\u5907: nobody leads\n")
+
+
+def test_run_works_where_all_standard_files_are_closed(tmp_path: Path) -> None:
+    """Else a socket or a pipe of ours has the number 2, and our log goes there."""
+    done = tmp_path / "done"
+    result = closed_first([0, 1, 2], tmp_path, "run", "local:billing", "--", "sh", "-c", f"sleep 0.3; touch {done}")
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    assert done.exists()
 
 
 def test_without_typer_it_says_what_to_install(tmp_path: Path) -> None:

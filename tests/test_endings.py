@@ -10,7 +10,7 @@ import anyio
 import pytest
 from stores import BOUND, Store, local_store, zookeeper_store
 
-from aioha import Elector, LeadershipResigned, Standing, Term, TermEnded
+from aioha import Elector, LeadershipResigned, SessionFailed, Standing, Term, TermEnded
 from aioha.testing import Ensemble
 
 pytestmark = pytest.mark.anyio
@@ -323,6 +323,19 @@ async def test_one_campaign_at_a_time(store: Store, elector: Elector) -> None:
         with pytest.raises(Exception, match="one campaign at a time"):
             async with elector.campaign():
                 pytest.fail("entered twice")
+
+
+async def test_who_observes_in_another_task_is_told_when_the_elector_has_been_left(zookeeper: Ensemble) -> None:
+    store = zookeeper_store(zookeeper)
+    async with asyncio.timeout(BOUND):
+        async with store.elector() as elector:
+            seen = elector.observe()
+            assert await anext(seen) is None
+            next_one = asyncio.ensure_future(anext(seen))
+            for _ in range(3):  # it waits by then
+                await elector.leader()
+        with pytest.raises(SessionFailed, match="the elector is closed"):
+            await next_one
 
 
 # ---------------------------------------------------------------- background work

@@ -19,6 +19,7 @@ LAYERS = {
     "face": ["aioha", "aioha.__main__", "aioha.cli", "aioha.decorator"],
     "elector": [
         "aioha.elector",
+        "aioha.background",
         "aioha.campaign",
         "aioha.term",
         "aioha.transaction",

@@ -175,3 +175,41 @@ def test_the_watchdog_ends_with_the_last_elector(zookeeper: Ensemble) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "-c", WATCHED, where], env=environment, capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+NO_THREADS = """
+import asyncio, sys, threading
+from aioha import Elector
+
+def start(thread):
+    raise RuntimeError("can't start new thread")
+
+async def main():
+    async with Elector(sys.argv[1], session_timeout=2, on_stuck="exit") as elector:
+        async with elector.campaign():
+            print("leading", flush=True)
+            threading.Thread.start = start
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    pass
+
+asyncio.run(main())
+"""
+
+
+def test_the_process_ends_also_where_no_thread_can_be_started(zookeeper: Ensemble) -> None:
+    with Proxy(zookeeper.servers[0].address) as proxy:
+        process = subprocess.Popen(
+            [sys.executable, "-c", NO_THREADS, f"zk://{proxy.address}/stuck/{uuid.uuid4().hex}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "leading\n"
+        proxy.hold()
+        process.communicate(timeout=BOUND)
+        assert process.returncode == 75

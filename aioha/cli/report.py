@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 import traceback
+from typing import TextIO
 
 from ..errors import ElectionError, LayoutMismatch, SessionFailed, TermEnded, Unavailable
 
 __all__ = [
     "BROKEN_PIPE",
     "CONFIG",
+    "INPUT_OUTPUT",
     "LOST",
     "SOFTWARE",
     "UNAVAILABLE",
@@ -31,6 +33,7 @@ __all__ = [
 USAGE = 64  # the command line, WHERE or an option is wrong
 UNAVAILABLE = 69  # no server reached: worth trying again
 SOFTWARE = 70  # a bug of ours; never 1, which means "nobody leads" to `status`
+INPUT_OUTPUT = 74  # what we have to say cannot be written
 LOST = 75  # the term is over (`run --once`)
 CONFIG = 78  # the servers refuse, or hold another kind of election: trying again does not help
 BROKEN_PIPE = 141  # as if SIGPIPE had ended us: 128 + 13
@@ -77,14 +80,21 @@ def _say(message: str, bug: BaseException | None = None) -> None:
 
 
 def deliver(line: str) -> None:
-    """One line to stdout, at once. Raises a silent `Failure` when nobody reads any more."""
+    """One line to stdout, at once. Raises a silent `Failure` when nobody reads any more, one that says why when it cannot
+    be written.
+    """
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:  # closed by whoever started us
+        raise Failure(BROKEN_PIPE)
     try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
+        stdout.write(line.encode(stdout.encoding, "backslashreplace").decode(stdout.encoding) + "\n")
+        stdout.flush()
+    except OSError as error:
         # The interpreter flushes stdout once more at its end, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Failure(BROKEN_PIPE) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise Failure(BROKEN_PIPE) from None
+        raise Failure(INPUT_OUTPUT, f"stdout cannot be written: {error.strerror}") from None
 
 
 def printable(text: str) -> str:

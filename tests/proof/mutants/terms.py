@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from aioha import threshold
+from aioha.background import Background
 from aioha.campaign import Campaign
 from aioha.elections import Grant, Operation, Predecessor
 from aioha.elections.zookeeper.fencing import Fence
 from aioha.elections.zookeeper.grant import SessionGrant
 from aioha.elections.zookeeper.ledger import LedgerView
-from aioha.elector import Elector
 from aioha.errors import TermEnded
 from aioha.settings import FenceHook
 from aioha.tenure import Tenure
@@ -39,10 +39,9 @@ def _cancel_twice(self: Tenure, ending: Callable[[], TermEnded]) -> None:
     asyncio.get_running_loop().call_soon(self._cancel, "again")
 
 
-async def _do_not_wait(self: Elector) -> asyncio.CancelledError | None:
-    background, self._background = self._background, None
-    if background is not None and background.cancel():
-        self._leaver = background  # and it is not asked once more
+async def _do_not_wait(self: Background) -> asyncio.CancelledError | None:
+    if self._task.cancel():
+        self._elector._leaver = self._task  # type: ignore[attr-defined] # and it is not asked once more
     return None
 
 
@@ -91,7 +90,7 @@ TERMS = (
         "not-awaited",
         "the end of the elector's block cancels background work and does not wait for its cleanup",
         ("I5", "I1"),
-        (Change(Elector, "_stop_background", _do_not_wait), Change(Campaign, "left", _at_once)),
+        (Change(Background, "stop", _do_not_wait), Change(Campaign, "left", _at_once)),
     ),
     Mutant(
         "deaf-to-its-session",
