@@ -29,12 +29,16 @@ def _main() -> int:
 
 
 def _open_standard_files() -> None:
-    """Where one of them is closed, the next file or socket opened would have its number, and our log be written to it."""
-    for number in range(3):
+    """Those that are closed are /dev/null from now on. Else the next file or socket opened would have the number of one of
+    them, and our log be written to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for as long as we live
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Background:
         self._work = work
         self._owner = asyncio.current_task()
         self._has_cancelled_owner = False
+        self._is_stopping = False
         self._task = asyncio.create_task(self._run(), name=f"aioha work of {elector.place}")
 
     async def stop(self) -> asyncio.CancelledError | None:
@@ -49,6 +50,7 @@ class Background:
 
         Returns the cancellation that has arrived meanwhile.
         """
+        self._is_stopping = True
         if not self._task.done():
             self._task.cancel("the elector's block ends")
         interrupted = await finish(self._task, float("inf"))
@@ -83,7 +85,8 @@ class Background:
         try:
             await self._elector.lead(self._work)
         except asyncio.CancelledError as cancellation:
-            if self._is_stopping:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 if cancellation.__cause__ is not None:  # it failed, and the block ended before its term was released
                     self._has_failed(cancellation.__cause__)
                 raise
@@ -98,27 +101,26 @@ class Background:
 
     def _is_tried_again(self, error: BaseException) -> bool:
         """Say that it has failed, and do as `on_failure` wants."""
-        settings = self._elector.settings
-        if self._is_stopping:  # its cleanup has failed: that is told, and nothing begins again
-            self._has_failed(error)
-            return False
-        if settings.on_failure == "retry" and isinstance(error, Exception) and not isinstance(error, ElectionError):
+        if self._is_stopping:  # its cleanup has failed: nobody tries that again
             self._say(error)
+            self.failure = error
+            return False
+        if self._has_failed(error):
             return True
-        self._has_failed(error)
-        if settings.on_failure == "exit":
+        if self._elector.settings.on_failure == "exit":
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._owner is not None and not self._owner.done():
             self._has_cancelled_owner = self._owner.cancel(f"the work failed: {error!r}")
         return False
 
-    @property
-    def _is_stopping(self) -> bool:
-        return self._task.cancelling() > 0
-
-    def _has_failed(self, error: BaseException) -> None:
+    def _has_failed(self, error: BaseException) -> bool:
+        """Say so. Returns whether it may be tried again; if not, it is the end of it."""
         self._say(error)
+        asked = self._elector.settings.on_failure == "retry"
+        if asked and isinstance(error, Exception) and not isinstance(error, ElectionError):
+            return True
         self.failure = error
+        return False
 
     def _say(self, error: BaseException) -> None:
         log.critical("%s: the work failed: %r", self._elector.place, error, exc_info=error)

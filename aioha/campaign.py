@@ -98,8 +98,7 @@ class Campaign:
         self._candidacy.end(self, resigned=isinstance(ending, LeadershipResigned))
         self._left.set()
         if interrupted is not None:
-            is_failure = not isinstance(error, asyncio.CancelledError | None) and not _says_that_it_is_over(error)
-            raise interrupted from (error if is_failure else None)
+            raise interrupted from _failure(error, ending)
         if ending is None or (cancelled_by_others and isinstance(error, asyncio.CancelledError)):
             return
         self._raise_ending(ending, error)
@@ -194,6 +193,13 @@ class Campaigns(AsyncIterator[Campaign]):
 
     async def __anext__(self) -> Campaign:
         return Campaign(self._candidacy)
+
+
+def _failure(error: BaseException | None, ending: TermEnded | None) -> BaseException | None:
+    """What the body has failed with; None: it has not, it was told to end."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return None
+    return None if ending is not None and _says_that_it_is_over(error) else error
 
 
 def _says_that_it_is_over(error: BaseException) -> bool:

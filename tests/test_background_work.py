@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stores import BOUND, Store, local_store, zookeeper_store
 
-from aioha import Elector, Term
+from aioha import Elector, LeadershipLost, Term
 from aioha.testing import Ensemble, Proxy
 
 pytestmark = pytest.mark.anyio
@@ -88,4 +88,60 @@ async def test_a_failure_is_raised_also_where_the_block_ends_before_its_term_is_
             async with Elector(f"zk://{proxy.address}/tests/{uuid.uuid4().hex}", work, session_timeout=4.0):
                 await failing.wait()
                 await asyncio.sleep(0)  # the release has begun
+    assert len(criticals(caplog)) == 1
+
+
+async def test_a_failure_that_would_be_tried_again_is_said_and_no_more_where_the_block_ends_meanwhile(
+    zookeeper: Ensemble, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = asyncio.Event()
+
+    async def work(term: Term) -> None:
+        proxy.silence()
+        failing.set()
+        raise Boom("and no server answers")
+
+    where = f"/tests/{uuid.uuid4().hex}"
+    async with asyncio.timeout(BOUND):
+        with Proxy(zookeeper.connect_string) as proxy:
+            async with Elector(f"zk://{proxy.address}{where}", work, session_timeout=4.0, on_failure="retry"):
+                await failing.wait()
+                await asyncio.sleep(0)  # the release has begun
+    assert len(criticals(caplog)) == 1
+
+
+async def test_work_that_has_been_cancelled_by_itself_fails_aloud_all_the_same(store: Store) -> None:
+    async def work(term: Term) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            task.cancel()
+            await asyncio.sleep(BOUND)
+        except asyncio.CancelledError:
+            pass  # and nobody takes the request back
+        raise Boom("later")
+
+    async with asyncio.timeout(BOUND):
+        with pytest.raises(Boom, match="later"):
+            async with store.elector(work):
+                await asyncio.sleep(BOUND)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_the_end_of_another_electors_term_is_a_failure_here(
+    zookeeper: Ensemble, caplog: pytest.LogCaptureFixture, lost: bool
+) -> None:
+    failing = asyncio.Event()
+
+    async def work(term: Term) -> None:
+        if lost:
+            proxy.silence()
+        failing.set()
+        raise LeadershipLost("of another election")
+
+    async with asyncio.timeout(BOUND):
+        with Proxy(zookeeper.connect_string) as proxy, pytest.raises(LeadershipLost, match="of another election"):
+            async with Elector(f"zk://{proxy.address}/tests/{uuid.uuid4().hex}", work, session_timeout=4.0):
+                await failing.wait()
+                await asyncio.sleep(0 if lost else BOUND)
     assert len(criticals(caplog)) == 1

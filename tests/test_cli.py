@@ -230,9 +230,22 @@ def closed_first(numbers: Sequence[int], tmp_path: Path, *arguments: str) -> "su
     return subprocess.run(command, capture_output=True, env=environment(tmp_path), timeout=PATIENCE, check=False)
 
 
-def test_status_without_a_stdout_ends_as_if_nobody_read_it(tmp_path: Path) -> None:
-    result = closed_first([1], tmp_path, "status", "local:billing")
-    assert (result.returncode, result.stderr) == (141, b"")
+@pytest.mark.parametrize("closed", [[0], [1], [0, 1, 2]])
+def test_status_without_standard_files_tells_by_its_exit_code(tmp_path: Path, closed: list[int]) -> None:
+    result = closed_first(closed, tmp_path, "status", "local:billing")
+    shown = b"" if 1 in closed else b"local:billing: nobody leads\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, shown, b"")
+
+
+def test_watch_without_a_stdout_goes_on(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "aioha", "watch", "local:billing"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(tmp_path)) as process:
+        assert process.stderr is not None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

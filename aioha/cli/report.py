@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import traceback
-from typing import TextIO
 
 from ..errors import ElectionError, LayoutMismatch, SessionFailed, TermEnded, Unavailable
 
@@ -83,9 +82,7 @@ def deliver(line: str) -> None:
     """One line to stdout, at once. Raises a silent `Failure` when nobody reads any more, one that says why when it cannot
     be written.
     """
-    stdout: TextIO | None = sys.stdout
-    if stdout is None:  # closed by whoever started us
-        raise Failure(BROKEN_PIPE)
+    stdout = sys.stdout
     try:
         stdout.write(line.encode(stdout.encoding, "backslashreplace").decode(stdout.encoding) + "\n")
         stdout.flush()
