@@ -69,7 +69,7 @@ async def test_expire_session(trial: RealTrial) -> None:
     second = trial.start("b", copy)
     await trial.expire_session(first)
     assert await trial.leader(besides=first, timeout=8.0) is second
-    assert kinds(trial, "a") == ["began", "disturbed", "ended"]
+    assert sorted(kinds(trial, "a")) == ["began", "disturbed", "ended"]  # it may hear of it before the trial notes it
 
 
 @on_servers(1, session_timeout=TIMEOUT)
