@@ -1,6 +1,7 @@
 """Background work (`work=`) that fails at an inconvenient moment: what becomes of the block, and of the next term."""
 
 import asyncio
+import contextlib
 import uuid
 from pathlib import Path
 from typing import Any
@@ -73,26 +74,13 @@ async def test_a_failure_that_is_no_exception_of_pythons_ends_the_block(
     assert len(criticals(caplog)) == 1
 
 
-async def test_a_failure_is_raised_also_where_the_block_ends_before_its_term_is_released(
-    zookeeper: Ensemble, caplog: pytest.LogCaptureFixture
-) -> None:
-    failing = asyncio.Event()
-
-    async def work(term: Term) -> None:
-        proxy.silence()
-        failing.set()
-        raise Boom("and no server answers")
-
-    async with asyncio.timeout(BOUND):
-        with Proxy(zookeeper.connect_string) as proxy, pytest.raises(Boom, match="and no server answers"):
-            async with Elector(f"zk://{proxy.address}/tests/{uuid.uuid4().hex}", work, session_timeout=4.0):
-                await failing.wait()
-                await asyncio.sleep(0)  # the release has begun
-    assert len(criticals(caplog)) == 1
-
-
-async def test_a_failure_that_would_be_tried_again_is_said_and_no_more_where_the_block_ends_meanwhile(
-    zookeeper: Ensemble, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("on_failure", "outcome"),
+    [("raise", pytest.raises(Boom, match="and no server answers")), ("retry", contextlib.nullcontext())],
+    ids=["raised", "nobody tries again"],
+)
+async def test_a_failure_is_told_also_where_the_block_ends_before_its_term_is_released(
+    zookeeper: Ensemble, caplog: pytest.LogCaptureFixture, on_failure: Any, outcome: Any
 ) -> None:
     failing = asyncio.Event()
 
@@ -103,8 +91,8 @@ async def test_a_failure_that_would_be_tried_again_is_said_and_no_more_where_the
 
     where = f"/tests/{uuid.uuid4().hex}"
     async with asyncio.timeout(BOUND):
-        with Proxy(zookeeper.connect_string) as proxy:
-            async with Elector(f"zk://{proxy.address}{where}", work, session_timeout=4.0, on_failure="retry"):
+        with Proxy(zookeeper.connect_string) as proxy, outcome:
+            async with Elector(f"zk://{proxy.address}{where}", work, session_timeout=4.0, on_failure=on_failure):
                 await failing.wait()
                 await asyncio.sleep(0)  # the release has begun
     assert len(criticals(caplog)) == 1
