@@ -92,7 +92,7 @@ async def test_work_that_goes_on_is_told_once_more_at_the_deadline(link: Proxy, 
                 try:
                     await asyncio.sleep(BOUND)
                 except asyncio.CancelledError:
-                    left_when_told.append(term.remaining())
+                    left_when_told.append(term.remaining)
     to_stop, at_the_deadline = left_when_told
     assert to_stop <= 0
     assert at_the_deadline <= -GRACE
