@@ -97,12 +97,12 @@ class Stage:
 
     def clock_for(self, candidate: Candidate) -> Callable[[], float]:
         """What its elector reads. Belief is judged at each look: a proof is followed by one before any time has passed."""
-        read = self.clock_of(candidate.host)
         if self.scene.clocks:
-            return read
+            return self.clock_of(candidate.host)
+        loop = self.loop
 
         def clock() -> float:
-            now = read()
+            now: float = loop.now
             if candidate.working:
                 self._look_at_belief(candidate, now)
             return now

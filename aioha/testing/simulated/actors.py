@@ -79,13 +79,6 @@ class Actors:
     def is_frozen(self, actor: str) -> bool:
         return actor in self.frozen
 
-    def keeps(self, item: Handle | Post) -> bool:
-        """Whether its actor is frozen; then it is kept."""
-        kept = self.frozen.get(item.context.get(ACTOR, ""))
-        if kept is not None:
-            kept.append(item)
-        return kept is not None
-
     def _due(self, entry: tuple[float, int, Handle | Post], actor: str) -> float:
         due, _, timer = entry
         if not isinstance(timer, Handle) or timer.context.get(ACTOR) != actor:

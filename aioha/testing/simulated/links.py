@@ -105,12 +105,12 @@ class Pipe:
         self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def send(self, deliver: Callable[..., None], *args: Any) -> None:
-        loop = self._loop
+        loop, last = self._loop, self._last
         arrival = loop.now + self.link.delay()
-        if arrival > self._last:
-            self._last = arrival
+        if arrival > last:
+            self._last = last = arrival
         loop.number = number = loop.number + 1
-        heappush(loop.timers, (self._last, number, Post(self._context, self._arrive, (deliver, args))))  # as `loop.post`
+        heappush(loop.timers, (last, number, Post(self._context, self._arrive, (deliver, args))))  # as `loop.post`
 
     def send_in_pieces(self, deliver: Callable[[bytes], None], data: bytes, size: int, pause: float) -> None:
         """Behind what is under way, so that they make a slow link."""

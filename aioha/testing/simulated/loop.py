@@ -7,12 +7,12 @@ here: sockets, processes, threads, signals. The only way out is `create_connecti
 
 import asyncio
 import contextvars
-import heapq
 import math
 import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from heapq import heappop, heappush
 from typing import Any, NoReturn, TypeVar
 
 from .actors import Actors
@@ -41,7 +41,6 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
         self.connect: Connect | None = None
         self.resolve: Callable[[str], str] | None = None
         self.failures: list[BaseException] = []  # that nobody caught; `run` raises the first
-        self.turns = 0
         self.number = 0
         self._stopping = self._running = self._closed = False
         self._thread = threading.get_ident()
@@ -63,14 +62,18 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
             if clock is not None:
                 when = clock.when_monotonic(when, self.now)
         self.number += 1
-        heapq.heappush(self.timers, (when, self.number, timer))
+        heappush(self.timers, (when, self.number, timer))
         return timer
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Handle:
-        if not self.clocks:
-            return self.call_at(self.now + delay, callback, *args, context=context)
-        actor = ACTOR.get() if context is None else context.get(ACTOR)
-        return self.call_at(self.time_of(actor) + delay, callback, *args, context=context)
+        if self.clocks:
+            actor = ACTOR.get() if context is None else context.get(ACTOR)
+            return self.call_at(self.time_of(actor) + delay, callback, *args, context=context)
+        when = self.now + delay
+        timer = Handle(callback, args, context, when)
+        self.number = number = self.number + 1
+        heappush(self.timers, (when, number, timer))
+        return timer
 
     def call_at_boottime(self, when: float, callback: Any, context: contextvars.Context) -> Handle:
         """`when`: by the clock, of the actor that is called, which goes on while its host is suspended."""
@@ -78,13 +81,13 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
         clock = self.clocks.get(context.get(ACTOR))
         self.number += 1
         due = max(when, self.now) if clock is None else clock.when_alarm(when, self.now)
-        heapq.heappush(self.timers, (due, self.number, timer))
+        heappush(self.timers, (due, self.number, timer))
         return timer
 
     def post(self, when: float, context: contextvars.Context, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         """`call_at` for the network: see `Post`."""
         self.number = number = self.number + 1
-        heapq.heappush(self.timers, (when, number, Post(context, callback, args)))
+        heappush(self.timers, (when, number, Post(context, callback, args)))
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Handle:
         if threading.get_ident() != self._thread:
@@ -141,38 +144,39 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
             asyncio._set_running_loop(None)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as above
             sys.set_asyncgen_hooks(*hooks)
 
-    def _turn_until_stopped(self) -> None:
-        ready, timers, pop = self.ready, self.timers, heapq.heappop
+    def _turn_until_stopped(self) -> None:  # noqa: C901 - all goes through here: split, the simulation is 4% slower
+        ready, timers, frozen = self.ready, self.timers, self.frozen
         standing = 0
         while not self._stopping:
-            standing = standing + 1 if ready or not self._step() else 0
-            while timers and timers[0][0] <= self.now:
-                ready.append(pop(timers)[2])
-            self.turns += 1
+            standing += 1
+            if not ready:
+                while timers and timers[0][2].is_cancelled:
+                    heappop(timers)
+                if not timers or timers[0][0] == math.inf:
+                    raise Stalled(f"at {self.now:g} s nothing will ever happen again: {self._waiting()}")
+                if timers[0][0] > self.now:
+                    self.now, standing = timers[0][0], 0
+            now = self.now
+            while timers and timers[0][0] <= now:
+                ready.append(heappop(timers)[2])
             if standing > LONGEST_STANDSTILL:
-                raise Stalled(f"at {self.now:g} s time stands still; next: {ready[0] if ready else None!r}")
+                raise Stalled(f"at {now:g} s time stands still; next: {ready[0] if ready else None!r}")
             for _ in range(len(ready)):
                 item = ready.popleft()
-                if item.is_cancelled or (self.frozen and self.keeps(item)):
+                if item.is_cancelled:
+                    continue
+                context = item.context
+                if frozen and (kept := frozen.get(context.get(ACTOR, ""))) is not None:
+                    kept.append(item)
                     continue
                 try:
-                    item.context.run(item.callback, *item.args)
+                    context.run(item.callback, *item.args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
                     if type(item) is Post:
                         raise
                     self.call_exception_handler({"message": f"failed: {item}", "exception": error, "handle": item})
-
-    def _step(self) -> bool:
-        """Go to the next timer. Whether that takes time."""
-        timers, before = self.timers, self.now
-        while timers and timers[0][2].is_cancelled:
-            heapq.heappop(timers)
-        if not timers or timers[0][0] == math.inf:
-            raise Stalled(f"at {before:g} s nothing will ever happen again: {self._waiting()}")
-        self.now = max(before, timers[0][0])
-        return self.now > before
 
     def _waiting(self) -> str:
         return "; ".join(sorted(repr(task) for task in asyncio.all_tasks(self)))

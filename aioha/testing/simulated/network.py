@@ -22,6 +22,7 @@ from .tampering import Operation
 __all__ = ["Host", "Network"]
 
 SYN_REPEATED = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds after the one before, as Linux does
+MOST_RECORDED = 3000  # pieces to be digested in one go
 _TIME = struct.Struct("d")
 GIVEN_UP = 127.0  # seconds after the first, as Linux does
 
@@ -57,6 +58,7 @@ class Network:
         self._links: dict[tuple[str, str], Link] = {}
         self._number = 0
         self._digest = hashlib.blake2b(digest_size=16)
+        self._recorded: list[bytes] = []  # and not digested yet
         loop.connect = self._connect
         loop.resolve = lambda name: self.host(name).address
 
@@ -196,11 +198,19 @@ class Network:
 
     def record(self, who: bytes, what: bytes) -> None:
         """Goes into the fingerprint of the run."""
-        self._digest.update(_TIME.pack(self.loop.now) + who + what)
+        recorded = self._recorded
+        recorded += (_TIME.pack(self.loop.now), who, what)
+        if len(recorded) > MOST_RECORDED:
+            self._digest_recorded()
+
+    def _digest_recorded(self) -> None:
+        self._digest.update(b"".join(self._recorded))
+        self._recorded.clear()
 
     @property
     def fingerprint(self) -> str:
         """Of every byte that was delivered, and when. Equal for equal seeds."""
+        self._digest_recorded()
         return self._digest.hexdigest()
 
     # ------------------------------------------------------------------ connecting
