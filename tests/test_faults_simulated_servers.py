@@ -27,6 +27,26 @@ def test_a_follower_that_lags() -> None:
     every_seed(play)
 
 
+def test_a_follower_that_is_stopped() -> None:
+    """With the leader attached to it: it is left for another server, and the term goes on."""
+
+    async def play(scene: Scene) -> None:
+        chief = await scene.ensemble.leader()
+        scene.network.cut("c1", chief.name)  # until it has found one of the others
+        leader = await scene.leading()
+        scene.network.heal()
+        follower = next(each for each in scene.ensemble.followers() if each.name == leader.server)
+        follower.freeze()
+        await asyncio.sleep(TIMEOUT / 3 + 0.15)
+        assert leader.server not in ("", follower.name)
+        await asyncio.sleep(5 * TIMEOUT)
+        follower.thaw()
+        await asyncio.sleep(5 * TIMEOUT)
+        assert len(scene.history.intervals) == 1
+
+    every_seed(play)
+
+
 def test_a_full_disk() -> None:
     """Of the ensemble's leader, and of its next one: each ends at its first write, and the term goes on beside."""
 
