@@ -4,14 +4,24 @@ A process that is stopped in the middle of a step goes on with it after the thaw
 """
 
 import asyncio
+import signal
+import time
 from collections.abc import Callable
 
-from candidates import History, now
+import psutil
+from candidates import Candidate, History, now
 
-__all__ = ["stopped_between_steps"]
+__all__ = ["stop", "stopped_between_steps"]
 
 TICK = 0.02  # seconds from step to step
 BOUND = 30.0
+
+
+def stop(candidate: Candidate) -> None:
+    """SIGSTOP; returns when it stands still."""
+    candidate.signal(signal.SIGSTOP)
+    while psutil.Process(candidate.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
 
 
 async def stopped_between_steps(history: History, who: str, stop: Callable[[], None], go: Callable[[], None]) -> float:

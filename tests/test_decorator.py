@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_local_election import until_connected
 
 from aioha import Term, active_standby
 
@@ -103,8 +104,7 @@ def test_a_signal_while_standing_by_ends_it(tmp_path: Path, number: signal.Signa
         with program(tmp_path) as standby:
             lock = tmp_path / "lock"
             assert lock.exists()
-            with pytest.raises(subprocess.TimeoutExpired):
-                standby.wait(1.0)  # it stands by
+            until_connected(tmp_path / "lock", 1)  # it stands by
             standby.send_signal(number)
             assert standby.communicate(timeout=BOUND)[0] == "result None\n"
             assert standby.returncode == 0

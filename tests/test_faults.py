@@ -3,21 +3,20 @@
 import asyncio
 import contextlib
 import signal
-import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-import psutil
 import pytest
 from candidates import Candidate, History, now
-from standstill import stopped_between_steps
+from standstill import stop, stopped_between_steps
 
 from aioha.testing import Ensemble, Proxy
 
 pytestmark = pytest.mark.anyio
 
 TICK = 0.2  # of the shared ensemble
+BUSY = 0.5  # seconds that a machine may take which has more to do than its cores can
 WORST = {"bound": 40.0}
 
 
@@ -60,7 +59,7 @@ async def test_killed_leader_is_replaced_within_two_ticks_after_its_session(ense
         killed = next(event.at for event in history.events if event.kind == "KILLED")
         gap = (await history.next("START", after=killed)).at - killed
         print(f"kill -9 to the next work: {gap:.2f} s")
-        assert gap <= timeout + 2 * TICK + timeout / 10 + 0.1
+        assert gap <= timeout + 2 * TICK + timeout / 10 + BUSY
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
@@ -159,12 +158,6 @@ async def test_a_deposed_leader_that_still_answers() -> None:
             ensemble.heal()
             await ensemble.ready()
         pytest.fail("c0 does not lead at the cut")
-
-
-def stop(candidate: Candidate) -> None:
-    candidate.signal(signal.SIGSTOP)
-    while psutil.Process(candidate.pid).status() != psutil.STATUS_STOPPED:
-        time.sleep(0.001)
 
 
 async def test_frozen_process_does_no_tick_of_work_after_the_thaw(ensemble: Ensemble) -> None:

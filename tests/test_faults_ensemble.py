@@ -78,7 +78,7 @@ async def test_the_data_is_set_back_under_a_standby(tmp_path: Path) -> None:
         await stack.enter_async_context(Elector(where, turns.work("a"), session_timeout=2.0))
         await turns.begun(1)
         async with Elector(where, turns.work("b"), session_timeout=2.0):
-            await asyncio.sleep(0.3)  # it stands by now; nothing tells when
+            await asyncio.sleep(1.0)  # it stands by now; nothing tells when
             ensemble.servers[0].kill()
             leaving = asyncio.create_task(stack.aclose())
             await turns.over(turns.turns[0])

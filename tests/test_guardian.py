@@ -43,7 +43,7 @@ class Pair:
     async def child(self, way: str) -> int:
         """A child of the leader that its guardian has had the time to see; nothing tells of that."""
         child = int(await self.leader.ask(way, "CHILD"))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         return child
 
     async def taken_over(self, since: float, bound: float = 30.0) -> Event:
@@ -125,7 +125,7 @@ async def test_a_loop_that_hangs_is_killed_before_its_lease_ends(
 
 
 async def test_a_loop_that_hangs_for_a_moment_is_left_alone(ensemble: Ensemble, path: str, start: Start) -> None:
-    pair = await start(ensemble.where(path), timeout=4.0)
+    pair = await start(ensemble.where(path), timeout=10.0)
     pair.leader.tell("block 1.5")
     await pair.history.next("LEADING", "a")
     assert alive(pair.leader.pid)

@@ -32,7 +32,7 @@ class Crew:
 
     async def child(self, candidate: Candidate, way: str) -> int:
         child = int(await candidate.ask(way, "CHILD"))
-        await asyncio.sleep(0.5)  # a guardian looks for new processes each 0.2 s, and says nothing
+        await asyncio.sleep(1.5)  # a guardian looks for new processes each 0.2 s, and says nothing
         return child
 
 

@@ -3,17 +3,16 @@
 import asyncio
 import contextlib
 import shutil
-import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from livesession import Stranger
 from operator_client import operator
+from rawzk import end_session
 from stores import BOUND, Store, leading, until, zookeeper_store
 
 from aioha import Elector, LeadershipLost, Session, Term
-from aioha.testing import Ensemble, Op, Proxy
+from aioha.testing import Ensemble, Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -79,10 +78,8 @@ def path_of(store: Store) -> str:
 
 def close_session(store: Store, elector: Elector) -> None:
     """As anybody may who knows its id and password."""
-    with Stranger(server_of(store), current(elector)) as stranger:
-        stranger.send(struct.pack(">ii", 1, Op.CLOSE))
-        with contextlib.suppress(EOFError, OSError):
-            stranger.receive()
+    session = current(elector)
+    end_session(server_of(store), session.id, session.password)
 
 
 def current(elector: Elector) -> Any:

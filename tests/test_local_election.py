@@ -224,7 +224,7 @@ def test_uvloop(path: Path) -> None:
             began = time.monotonic()
             await grant.release()
             grant = await soon(_result(waiting))
-            assert time.monotonic() - began < 0.1
+            assert time.monotonic() - began < 0.6
             await grant.release()
 
     uvloop.run(main())
@@ -897,14 +897,14 @@ def test_leader_and_leader_after(path: Path) -> None:
         watching = asyncio.create_task(observer.leader_after(None, first=False))
         await asyncio.sleep(0.3)
         grant = await first.win()
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(BOUND):
             assert await watching == grant.leader
         watching = asyncio.create_task(observer.leader_after(grant.leader, first=False))
         await asyncio.sleep(0.1)
         began = time.monotonic()
         await grant.release()
         assert await watching is None
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 0.6
         watching = asyncio.create_task(observer.leader_after(None, first=False))
         grant = await second.win()
         assert await watching == grant.leader

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from candidates import Candidate, History, now
 from commands import aioha
 from operator_client import operator
+from standstill import stop, stopped_between_steps
 from waiting import until
 
 from aioha.elections.zookeeper.dialects import DIALECTS
@@ -84,9 +84,9 @@ async def test_a_stopped_leader_does_no_tick_of_work_after_the_thaw(ensemble: En
         await history.next("START", "a")
         await stack.enter_async_context(second)
         await asyncio.sleep(0.5)
-        os.kill(first.pid, signal.SIGSTOP)
+        await stopped_between_steps(history, "a", lambda: stop(first), lambda: first.signal(signal.SIGCONT))
         taken = await history.next("START", "b")
-        os.kill(first.pid, signal.SIGCONT)
+        first.signal(signal.SIGCONT)
         await history.next("END", "a")
         assert not [each for each in history.events if (each.kind, each.who) == ("TICK", "a") and each.at > taken.at]
 

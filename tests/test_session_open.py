@@ -142,7 +142,7 @@ async def test_open_says_in_one_line_why_the_server_cannot_be_used(kind: Kind) -
         assert str(failure.value).startswith(f"no ZooKeeper server reached within 0.8 s: {address}: ")
         failure.match(f"{address}: {KINDS[kind]}$")
         assert "\n" not in str(failure.value)
-        assert took < 0.8 + 0.3
+        assert took < 0.8 + 1.0
         assert busy < 0.2
 
 
@@ -153,7 +153,7 @@ async def test_open_names_every_server_and_what_is_wrong_with_it() -> None:
         with pytest.raises(Unavailable) as failure:
             await sessions_on(",".join(addresses.values())).open(1.5)
         print(failure.value)
-        assert time.monotonic() - begun < 1.5 + 0.4
+        assert time.monotonic() - begun < 1.5 + 1.0
         for kind, address in addresses.items():
             failure.match(f"{address}: {KINDS[kind]}(; |$)")
 
@@ -171,7 +171,7 @@ async def test_the_second_server_is_attached_soon_whatever_is_wrong_with_the_fir
             took = time.monotonic() - begun
             print(f"first server is {name_of(kind)}: attached to the second after {took * 1000:.0f} ms")
             assert session.server == zookeeper.connect_string
-            assert took < 0.55
+            assert took < 1.2
 
 
 async def test_a_slow_ensemble_is_waited_for_longer_in_every_round(zookeeper: Ensemble) -> None:

@@ -52,7 +52,11 @@ def take_over(hand: Any, path: str) -> None:
     hand.set(f"{path}.aioha", b"")
 
 
-def missing(ensemble: Ensemble, path: str) -> bool:
+async def missing(ensemble: Ensemble, path: str) -> bool:
+    return await asyncio.to_thread(_missing, ensemble, path)  # our loop must not stand still while it connects
+
+
+def _missing(ensemble: Ensemble, path: str) -> bool:
     with operator(ensemble.connect_string) as client:
         return client.exists(path) is None
 
@@ -78,7 +82,7 @@ async def test_after_a_takeover_the_store_refuses_it_and_the_term_ends(
                 term.check()
             await asyncio.sleep(BOUND)  # the body is told
     assert lost.value.__cause__ is None
-    assert missing(zookeeper, f"{path}-a")
+    assert await missing(zookeeper, f"{path}-a")
 
 
 @pytest.mark.parametrize("replaced", [True, False])
@@ -93,7 +97,7 @@ async def test_when_the_leaders_node_is_gone_or_anothers(
                 transaction.create(path, b"stranger", ephemeral=True)
             assert not any(isinstance(each, Exception) for each in transaction.commit())
             await write(term, f"{path}-a")
-    assert missing(zookeeper, f"{path}-a")
+    assert await missing(zookeeper, f"{path}-a")
 
 
 async def test_when_the_record_is_gone(zookeeper: Ensemble, hand: Any, elector: Elector, path: str) -> None:
@@ -101,7 +105,7 @@ async def test_when_the_record_is_gone(zookeeper: Ensemble, hand: Any, elector: 
         async with elector.campaign() as term:
             hand.delete(f"{path}.aioha", recursive=True)
             await write(term, f"{path}-a")
-    assert missing(zookeeper, f"{path}-a")
+    assert await missing(zookeeper, f"{path}-a")
 
 
 async def test_let_out_of_the_body_it_is_a_loss_also_in_a_group(
@@ -129,7 +133,7 @@ async def test_lead_campaigns_again_after_it(zookeeper: Ensemble, hand: Any, ele
 
     assert await elector.lead(work) == "written"
     assert tokens[0] < tokens[1]
-    assert not missing(zookeeper, f"{path}-a")
+    assert not await missing(zookeeper, f"{path}-a")
 
 
 # ---------------------------------------------------------------------- known without a round trip
@@ -162,7 +166,7 @@ async def test_after_the_end_of_the_body(zookeeper: Ensemble, elector: Elector, 
         pass
     with pytest.raises(Fenced, match="its work has ended"):
         await write(term, f"{path}-a")
-    assert missing(zookeeper, f"{path}-a")
+    assert await missing(zookeeper, f"{path}-a")
 
 
 # ---------------------------------------------------------------------- while no server is attached
@@ -179,7 +183,7 @@ async def test_it_waits_for_the_next_server_while_the_term_holds(
         assert not writing.done()
         link.heal()
         await writing
-        assert not missing(zookeeper, f"{path}-a")
+        assert not await missing(zookeeper, f"{path}-a")
 
 
 async def test_it_waits_no_longer_than_the_lease(zookeeper: Ensemble, link: Proxy, elector: Elector, path: str) -> None:
@@ -195,7 +199,7 @@ async def test_it_waits_no_longer_than_the_lease(zookeeper: Ensemble, link: Prox
                     await asyncio.wait_for(writing, GRACE / 4)
     link.heal()
     async with elector.campaign():
-        assert missing(zookeeper, f"{path}-a")
+        assert await missing(zookeeper, f"{path}-a")
 
 
 async def test_it_is_refused_when_the_session_turns_out_to_be_dead(
@@ -213,7 +217,7 @@ async def test_it_is_refused_when_the_session_turns_out_to_be_dead(
             link.heal()
             with pytest.raises(Fenced, match="expired"):
                 await asyncio.shield(writing)
-    assert missing(zookeeper, f"{path}-a")
+    assert await missing(zookeeper, f"{path}-a")
 
 
 async def test_one_that_waits_is_not_sent_once_the_block_has_ended(
@@ -229,7 +233,7 @@ async def test_one_that_waits_is_not_sent_once_the_block_has_ended(
     with pytest.raises(Fenced, match="its work has ended"):
         await writing
     async with elector.campaign():
-        assert missing(zookeeper, f"{path}-a")
+        assert await missing(zookeeper, f"{path}-a")
 
 
 # ---------------------------------------------------------------------- when no reply comes
@@ -269,7 +273,7 @@ async def test_cancelled_while_committing_it_ends_at_once_and_leaves_nothing_beh
             await writing
         link.heal()
         await term.confirm()  # what was sent has arrived by now
-        assert not missing(zookeeper, f"{path}-a")
+        assert not await missing(zookeeper, f"{path}-a")
 
 
 async def test_no_reply_within_the_lease_is_the_end_of_the_term_and_an_unknown_outcome(

@@ -44,12 +44,18 @@ def close_session(server: Server, session: int, pause: float = 0.0) -> bool:
     from .simulated.sessions import password_of
 
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as stream:
-        _send(stream, struct.pack(">iqiqi16s?", 0, 0, 10_000, session, 16, password_of(session), False))
+        attach = struct.pack(">iqiqi16s?", 0, 0, 10_000, session, 16, password_of(session), False)
+        close = struct.pack(">ii", ONLY_REQUEST, CLOSE)
+        if not pause:  # in one go: its owner takes it back as soon as it can
+            _send(stream, attach, close)
+        else:
+            _send(stream, attach)
         (attached,) = struct.unpack_from(">q", _receive(stream), 8)
         if attached != session:
             return False
-        time.sleep(pause)
-        _send(stream, struct.pack(">ii", ONLY_REQUEST, CLOSE))
+        if pause:
+            time.sleep(pause)
+            _send(stream, close)
         _receive(stream)
         return True
 
@@ -58,8 +64,8 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def _send(stream: socket.socket, body: bytes) -> None:
-    stream.sendall(struct.pack(">i", len(body)) + body)
+def _send(stream: socket.socket, *bodies: bytes) -> None:
+    stream.sendall(b"".join(struct.pack(">i", len(body)) + body for body in bodies))
 
 
 def _receive(stream: socket.socket) -> bytes:
