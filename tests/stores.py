@@ -10,7 +10,7 @@ from typing import Any
 from aioha import Elector, Term
 from aioha.testing import Ensemble
 
-__all__ = ["BOUND", "Store", "leading", "local_store", "zookeeper_store"]
+__all__ = ["BOUND", "Store", "leading", "local_store", "stands_ready", "until", "zookeeper_store"]
 
 BOUND = 20.0  # seconds: more than anything here takes; a test that waits this long has failed
 
@@ -41,6 +41,12 @@ async def leading(elector: Elector, body: Callable[[Term], Any]) -> Any:
     """Campaign by hand and run `body` as the block's body."""
     async with elector.campaign() as term:
         return await body(term)
+
+
+def stands_ready(elector: Elector) -> bool:
+    """On ZooKeeper, in the layout `ephemeral`: it has looked at the leader, and its bid is ready."""
+    election: Any = elector.election
+    return election._bidder._prepared is not None
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from kazoo.exceptions import KazooException
 from machine import need
 from operator_client import operator
+from stores import stands_ready, until
 from turns import BOUND, Turns
 
 from aioha import Elector, Unavailable
@@ -77,8 +78,8 @@ async def test_the_data_is_set_back_under_a_standby(tmp_path: Path) -> None:
         turns = Turns()
         await stack.enter_async_context(Elector(where, turns.work("a"), session_timeout=2.0))
         await turns.begun(1)
-        async with Elector(where, turns.work("b"), session_timeout=2.0):
-            await asyncio.sleep(1.0)  # it stands by now; nothing tells when
+        async with Elector(where, turns.work("b"), session_timeout=2.0) as standby:
+            await until(lambda: stands_ready(standby))
             ensemble.servers[0].kill()
             leaving = asyncio.create_task(stack.aclose())
             await turns.over(turns.turns[0])

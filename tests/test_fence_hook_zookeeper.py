@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from oldterms import Hook, content, crash, lead_once, once, overwrite, win_and
 from operator_client import operator
-from stores import BOUND, Store, until, zookeeper_store
+from stores import BOUND, Store, stands_ready, until, zookeeper_store
 from test_interleavings_election import close_session, path_of, server_of
 
 from aioha import Elector, Session
@@ -267,8 +267,7 @@ async def test_a_term_that_others_took_over_when_the_view_was_made_is_not_fenced
     async with asyncio.timeout(BOUND), store.elector(identity="a") as a, store.elector(fence=hook, identity="b") as b:
         async with a.campaign():
             standing_by = asyncio.create_task(once(b))
-            election: Any = b.election
-            await until(lambda: election._bidder._prepared is not None)  # it has looked
+            await until(lambda: stands_ready(b))
         await standing_by
         assert [each["identity"] for each in json.loads(await content(store, ""))["unfenced"]] == ["a"]
         await lead_once(store, hook, identity="c")

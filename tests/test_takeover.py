@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from livesession import living
-from stores import BOUND, Store, leading, until, zookeeper_store
+from stores import BOUND, Store, leading, stands_ready, until, zookeeper_store
 
 from aioha import Elector, Term
 from aioha.elections.zookeeper.takeover import Takeover
@@ -25,11 +25,6 @@ def store(zookeeper: Ensemble) -> Store:
 def current(elector: Elector) -> Any:
     election: Any = elector.election
     return election._sessions.current
-
-
-def stands_ready(elector: Elector) -> bool:
-    election: Any = elector.election
-    return election._bidder._prepared is not None
 
 
 @contextlib.asynccontextmanager

@@ -69,7 +69,7 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
         if self.clocks:
             actor = ACTOR.get() if context is None else context.get(ACTOR)
             return self.call_at(self.time_of(actor) + delay, callback, *args, context=context)
-        when = self.now + delay
+        when = self.now + delay  # from here on as `call_at`, whose call would cost as much again
         timer = Handle(callback, args, context, when)
         self.number = number = self.number + 1
         heappush(self.timers, (when, number, timer))
@@ -144,7 +144,7 @@ class VirtualLoop(Actors, _Loop):  # type: ignore[misc]  # see there
             asyncio._set_running_loop(None)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as above
             sys.set_asyncgen_hooks(*hooks)
 
-    def _turn_until_stopped(self) -> None:  # noqa: C901 - all goes through here: split, the simulation is 4% slower
+    def _turn_until_stopped(self) -> None:  # noqa: C901 - all goes through here; split, 3% more work
         ready, timers, frozen = self.ready, self.timers, self.frozen
         standing = 0
         while not self._stopping:
