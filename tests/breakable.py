@@ -16,7 +16,12 @@ TICK, SYNC_LIMIT = 0.2, 5
 
 
 class Breakable(World):
-    """A world whose servers can be broken: roles are those at the beginning. `act(what, *roles)` does it."""
+    """A world whose servers can be broken: roles are those at the beginning. `act(what, *roles)` does it.
+
+    `late`: seconds that this world's machine may add to anything. `early`: the share of sessions that it may end too early.
+    """
+
+    late, early = 0.002, 0.0  # of the simulation: its network's round trip
 
     def __init__(
         self, addresses: dict[str, tuple[str, int]], clock: Callable[[], float], act: Callable[..., Awaitable[None]]
@@ -37,6 +42,12 @@ class Breakable(World):
             await probe.shut()
             await asyncio.sleep(0.05)
         return await self.raw(where).connect(timeout, like=like)
+
+
+class Real(Breakable):
+    """Servers and we share a machine, which may be busy."""
+
+    late, early = 0.3, 0.25
 
 
 @contextlib.asynccontextmanager
@@ -89,7 +100,7 @@ async def in_reality(case: Case, ensemble: Ensemble) -> list[str]:
         await asyncio.to_thread(getattr(target, what), *servers)
 
     addresses = {name: ("127.0.0.1", server.port) for name, server in roles.items()}
-    world = Breakable({**addresses, "here": addresses["leader"]}, time.monotonic, act)
+    world = Real({**addresses, "here": addresses["leader"]}, time.monotonic, act)
     try:
         return (await play(case, world)).transcript.lines
     finally:

@@ -118,19 +118,21 @@ assert set(out.read().split()) <= {{"more"}}
 def test_each_gets_sigterm_once_wherever_it_is() -> None:
     """In the group, in a session below the group, and orphaned; a stopped one as well."""
     script = """
-def count(*_): print("term", os.getpid(), flush=True)
-signal.signal(signal.SIGTERM, count)
+def say(what): os.write(1, f"{what} {os.getpid()}\\n".encode())   # `print` is not for signal handlers: they may be in it
+signal.signal(signal.SIGTERM, lambda *_: say("term"))
+def idle():
+    while True: time.sleep(0.01)   # not `signal.pause`: a signal just before it would be told after the next one only
 def stay():
-    print("ready", os.getpid(), flush=True)
-    while True: signal.pause()
+    say("ready")
+    idle()
 if not os.fork(): stay()
 if not os.fork(): os.setsid(); stay()
 if not os.fork():
     os.setsid()
     if os.fork(): os._exit(0)
-    print("ready", os.getpid(), flush=True)
+    say("ready")
     os.kill(os.getpid(), signal.SIGSTOP)
-    while True: signal.pause()
+    idle()
 stay()
 """
     program = f"""

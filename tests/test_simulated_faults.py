@@ -18,7 +18,6 @@ from aioha.testing.fixtures import require
 from aioha.testing.java import missing
 from aioha.testing.simulated import run
 
-LATE = 0.3  # seconds that a busy machine may add
 ATTEMPTS = 2  # on real servers: what takes no time in one world may take some in the other
 CASES: dict[str, Case] = {}
 
@@ -171,15 +170,17 @@ async def all_restarted(w: Breakable) -> None:
     await c.create(f"{w.root}/n-", b"", 2)
 
 
-FEWEST_WINDOWS = 3 * 8 // 2
-WINDOWS = list[float]()  # how long sessions outlived their last ping, of the last run of the next case
+SESSIONS = 8  # through each of the three servers
 
 
 @case
 async def expiry_windows(w: Breakable) -> None:
-    """Sessions through each server end within a tick bucket after their timeout, and half a tick of relay."""
-    WINDOWS.clear()
+    """Sessions through each server end within a tick bucket after their timeout, and half a tick of relay.
+
+    A server that stands still relays too late. That takes a busy machine, so some real followers' sessions may end early.
+    """
     d, timeout = await w.client("leader", timeout=20.0), 1.0
+    windows = {"leader": list[float](), "follower": list[float](), "other": list[float]()}  # seconds after the last ping
 
     async def one(where: str, number: int) -> None:
         await asyncio.sleep(number * 0.033)
@@ -195,15 +196,18 @@ async def expiry_windows(w: Breakable) -> None:
             longest = max(longest, w.clock() - before)
         await watcher.event()
         if longest < timeout / 2:  # else this machine stood still, and the session may have ended between two pings
-            WINDOWS.append(w.clock() - pinged)
+            windows[where].append(w.clock() - pinged)
         await raw.shut()
         await watcher.close()
 
-    await asyncio.gather(*(one(where, number) for where in ("leader", "follower", "other") for number in range(8)))
+    await asyncio.gather(*(one(where, number) for where in windows for number in range(SESSIONS)))
     await d.children(w.root, op=CHILDREN)
-    assert len(WINDOWS) >= FEWEST_WINDOWS, "the machine was too busy to tell"
-    assert timeout <= min(WINDOWS), f"{min(WINDOWS):.3f} s"
-    assert max(WINDOWS) < timeout + 1.5 * TICK + LATE, f"{max(WINDOWS):.3f} s"
+    every = sorted(one for through in windows.values() for one in through)
+    told = " ".join(f"{one:.3f}" for one in every)
+    assert len(every) >= len(windows) * SESSIONS // 2, f"the machine was too busy to tell: {told}"
+    assert timeout <= min(windows["leader"], default=timeout), f"early through the leader: {windows['leader']}"
+    assert sum(one < timeout for one in every) <= len(every) * w.early, f"early: {told}"
+    assert every[-1] < timeout + 1.5 * TICK + w.late, f"late: {told}"
 
 
 # ---------------------------------------------------------------------- both worlds
@@ -222,7 +226,7 @@ def breakable() -> Iterator[Ensemble]:
 @pytest.mark.parametrize("name", CASES)
 def test_fault(breakable: Ensemble, name: str) -> None:
     expected = run(lambda simulation: in_simulation(CASES[name], simulation))
-    found = list[str]()
+    told = list[str]()
     for _ in range(ATTEMPTS):
         try:
             found = asyncio.run(in_reality(CASES[name], breakable))
@@ -230,4 +234,5 @@ def test_fault(breakable: Ensemble, name: str) -> None:
             found = [repr(error)]
         if found == expected:
             return
-    pytest.fail("\n".join(["real:", *found, "", "simulated:", *expected]), pytrace=False)
+        told += ["real:", *found, ""]
+    pytest.fail("\n".join([*told, "simulated:", *expected]), pytrace=False)
