@@ -166,11 +166,13 @@ class Campaign:
     async def _release(self, grant: Grant) -> asyncio.CancelledError | None:
         """Returns the cancellation that arrived meanwhile, to be raised when everything is in order."""
         release, gone = asyncio.ensure_future(grant.release()), self._gone  # first of all: others wait for it
-        if self._tenure is not None:
-            self._tenure.dismiss()
         release.add_done_callback(lambda _: gone.set())
         bound = max(SHORTEST_RELEASE, min(grant.lease * RELEASE_SHARE, LONGEST_RELEASE))
-        interrupted = await finish(release, bound)
+        try:
+            interrupted = await finish(release, bound)
+        finally:
+            if self._tenure is not None:
+                self._tenure.dismiss()
         self._candidacy.keep(release)
         self._grant = None
         return interrupted

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast
+from typing import Any, Self, TypeVar, Unpack
 
 from . import watchdog
 from .background import Background
@@ -199,7 +199,7 @@ class Elector:
 
     def happened(self, event: Event) -> None:
         before, self._standing = self._standing, after(self._standing, event)
-        if before is not self._standing:
+        if before is not self._standing and log.isEnabledFor(logging.DEBUG):  # asked first: the work waits for this
             log.debug("%s: %s", self.place, self._standing.value)
 
     def end(self, campaign: Campaign, *, resigned: bool) -> None:
@@ -238,8 +238,8 @@ class Elector:
 
 
 def _awaitable(work: Work[T], term: Term) -> Awaitable[T]:
-    started: Any = work(term)
-    if not isinstance(started, Awaitable):
+    started = work(term)
+    if not hasattr(started, "__await__"):
         name = getattr(work, "__qualname__", repr(work))
         raise TypeError(f"work must be an async function (async def); {name} returned {started!r}")
-    return cast("Awaitable[T]", started)
+    return started

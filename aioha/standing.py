@@ -17,6 +17,8 @@ __all__ = ["Event", "Standing", "after"]
 class Standing(Enum):
     """Where this candidate stands in its election."""
 
+    __hash__ = object.__hash__  # `Enum`'s own is Python, on the way to the work
+
     OUT = "out"
     STANDBY = "standby"
     LEADING = "leading"
@@ -31,6 +33,8 @@ class Standing(Enum):
 
 class Event(Enum):
     """What can happen to a candidate."""
+
+    __hash__ = object.__hash__
 
     JOIN = "join"  # a campaign begins
     WITHDRAW = "withdraw"  # it ends before its work began

@@ -54,6 +54,7 @@ class Tenure:
         self._clock = clock
         self._happened = happened
         self._working = True
+        self._doubtful = False
         self._ending: Callable[[], TermEnded] | None = None  # makes a new error for everybody who asks
         self._over: Callable[[], TermEnded] | None = None  # the same, once anybody, in any thread, has found the term over
         self._stop_by = NEVER  # when work that was told to end is told once more
@@ -113,14 +114,14 @@ class Tenure:
                 log.warning("%s", ending)
             self._happened(Event.STOP)
         self._working = False  # nobody is cancelled by us any more
-        if self._watched is not None:
-            self._watched.done()
         for _ in range(self._cancels):
             self._task.uncancel()
         return ending, self._task.cancelling() > self._cancels_before
 
     def dismiss(self) -> None:
         """After `close`, when there is time: nothing is left of it."""
+        if self._watched is not None:
+            self._watched.done()
         if self._alarm is not None:
             self._alarm.close()
 
@@ -140,7 +141,9 @@ class Tenure:
             if over is not None:
                 self._end(over)
                 return
-            self._happened(Event.DOUBT if self._grant.doubtful else Event.SURE)
+            if self._grant.doubtful is not self._doubtful:
+                self._doubtful = not self._doubtful
+                self._happened(Event.DOUBT if self._doubtful else Event.SURE)
         else:
             if self._stop_by == NEVER and self._grant.ended is not None:
                 self._stop_by = self._clock() + self._grant.stop_grace
@@ -180,8 +183,8 @@ class Tenure:
             self._cancel("the time to stop is over")
 
     def _due(self) -> float:
-        """When the work must have ended."""
-        return min(self._stop_by, self._grant.deadline)
+        """When the work must have ended; never, once it has."""
+        return min(self._stop_by, self._grant.deadline) if self._working else NEVER
 
     def _due_to_insist(self) -> float:
         """After a thaw all is due at once; but a task that is cancelled twice before its next step sees one cancellation."""

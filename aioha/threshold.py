@@ -48,7 +48,8 @@ class Threshold:
         if hook is not None and grant.unfenced and not await self._fence(grant, hook):
             return False
         self._pause = FIRST_PAUSE
-        await self._settle(grant, begun)
+        if grant.settle or self._settings.takeover_delay:
+            await self._settle(grant, begun)
         await grant.ready(self._resignation)
         return not self._is_over(grant)
 

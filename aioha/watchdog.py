@@ -34,12 +34,13 @@ class Watched:
 
     def done(self) -> None:
         """The work has ended."""
-        with _changed:
+        with _lock:
             _watched.discard(self)
 
 
 _watched: set[Watched] = set()
-_changed = threading.Condition()
+_lock = threading.RLock()  # held by itself where nobody is to be woken: `Condition` enters it in Python
+_changed = threading.Condition(_lock)
 _users = 0
 _thread: threading.Thread | None = None
 
@@ -69,7 +70,7 @@ def release() -> None:
 
 def watch(watched: Watched) -> Watched:
     """Judge this from now on."""
-    with _changed:
+    with _lock:
         _watched.add(watched)
         if watched.due() - watched.clock() < LONGEST_LOOK:  # else it looks in time anyway; waking it would hold the work up
             _changed.notify()
@@ -96,8 +97,9 @@ def _look_on() -> None:
 
 def _begin_anew() -> None:
     """In a forked child: what the parent has to watch is not ours to judge, and its thread is not here."""
-    global _changed, _users, _thread
-    _changed, _users, _thread = threading.Condition(), 0, None
+    global _lock, _changed, _users, _thread  # noqa: PLW0603 - as above
+    _lock = threading.RLock()
+    _changed, _users, _thread = threading.Condition(_lock), 0, None
     _watched.clear()
 
 

@@ -68,7 +68,7 @@ def granted(session: Any = None, **options: Any) -> SessionGrant:
         "node": "/e/n",
         "node_version": 1,
         "czxid": 50,
-        "leader": Leader("me", b"data", 55, 12.5),
+        "token": 55,
         "number": 3,
         "predecessor": OLD,
         "old_terms": OldTerms(ground, Ended(8), (OLD,)),
@@ -81,9 +81,10 @@ def granted(session: Any = None, **options: Any) -> SessionGrant:
         "give_up": give_up,
         "guardian": None,
         "last_will": lambda _: None,
-        "is_watched": True,
         **options,
     }
+    stake, is_watched = given.pop("stake", None), given.pop("is_watched", True)
     grant: Any = SessionGrant(script() if session is None else session, loop.time, **given)
+    grant.begin(Leader("me", b"data", grant.token, 12.5), stake, is_watched=is_watched)
     grant.released, grant.gone = released, gone
     return grant

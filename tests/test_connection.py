@@ -1,4 +1,4 @@
-"""One connection, fed by hand: what it makes of answers that say that the session is over."""
+"""One connection, fed by hand: what it makes of answers that say that the session is over, and of events."""
 
 import asyncio
 import struct
@@ -11,6 +11,7 @@ from aioha.testing import Op
 from aioha.wire import requests
 from aioha.wire.connection import Connection
 from aioha.wire.errors import ConnectionLoss, NoNode, SessionExpired, SessionMoved
+from aioha.wire.watches import DELETED
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ class Listener:
         self.told.append(f"reply at {zxid}")
 
     def on_event(self, kind: int, path: str) -> None:
-        self.told.append(f"event {kind}")
+        self.told.append(f"event {kind} {path}")
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         self.told.append(reason)
@@ -89,3 +90,24 @@ async def test_other_refusals_are_answers() -> None:
     assert requests.failure(await multi) is not None
     assert connection.lost is None
     assert listener.told == ["reply at 9", "reply at 10"]
+
+
+@pytest.mark.parametrize(("path", "told"), [(b"/a/\xc3\xb6", "/a/\u00f6"), (b"", ""), (None, "")])
+async def test_an_event_tells_what_has_happened_and_where(path: bytes | None, told: str) -> None:
+    connection, listener = connected()
+    size = -1 if path is None else len(path)
+    answer(connection, -1, 0, struct.pack(">iii", DELETED, 3, size) + (path or b""))
+    assert (connection.lost, listener.told) == (None, [f"event {DELETED} {told}"])
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"", struct.pack(">ii", 2, 3), struct.pack(">iii", 2, 3, 3) + b"/a", struct.pack(">iii", 2, 3, 1) + b"\xff"],
+    ids=["empty", "cut short", "less than it says", "no text"],
+)
+async def test_an_event_that_cannot_be_read_ends_the_connection(rest: bytes) -> None:
+    connection, listener = connected()
+    answer(connection, -1, 0, rest)
+    assert connection.lost is not None
+    assert connection.lost.startswith("sent a frame that cannot be read")
+    assert listener.told == [connection.lost]

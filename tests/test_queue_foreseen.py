@@ -7,6 +7,9 @@ import pytest
 from bareelections import ONE_WAY, ROUND_TRIP, Scene, played
 from test_queue_trouble import in_line
 
+from aioha.elections.zookeeper import turn
+from aioha.elections.zookeeper.accounting import Accounting
+from aioha.elections.zookeeper.grant import SessionGrant
 from aioha.elections.zookeeper.succession import Succession
 from aioha.elections.zookeeper.turn import EARLIER
 from aioha.record import parse_record
@@ -16,12 +19,55 @@ from aioha.testing.simulated import Weather
 def test_whoever_is_next_knows_its_term_before_it_comes() -> None:
     async def play(scene: Scene) -> None:
         first, second = await in_line(scene, "a", "b")
-        with mock.patch.object(Succession, "record", side_effect=AssertionError("too late")):
+        with (
+            mock.patch.object(Succession, "record", side_effect=AssertionError("too late")),
+            mock.patch.object(turn, "wall_time", side_effect=lambda: scene.now),
+        ):
+            released = scene.now
             await scene.candidates["a"].release(first)
             grant = await second
+        assert released < grant.leader.since <= scene.now  # and not when it was foreseen
         assert grant.predecessor.ended_cleanly
         assert grant.number == 2
         assert grant.settle == 0
+
+    played(play)
+
+
+def test_what_was_foreseen_and_does_not_come_leaves_nothing_behind() -> None:
+    """Whoever is next withdraws, or loses its session: no watch, no stake and no listener of a term that never was."""
+
+    async def play(scene: Scene) -> None:
+        first, second = await in_line(scene, "a", "b")
+        session = scene.candidates["b"].sessions.current
+        second.cancel()
+        await asyncio.wait({second})
+        await asyncio.sleep(1.0)
+        assert session is not None
+        assert (session.heartbeat.is_needed, len(session._watches)) == (False, 0)
+        assert not any(isinstance(getattr(each, "__self__", None), SessionGrant) for each in session._listeners)
+        await scene.candidates["a"].release(first)
+
+    played(play)
+
+
+def test_a_term_that_ends_before_its_record_is_begun_ends_cleanly_all_the_same() -> None:
+    async def play(scene: Scene) -> None:
+        first, second, third = await in_line(scene, "a", "b", "c")
+        ending = list[asyncio.Future[None]]()
+        foresee = Accounting.foresee_end
+
+        def end_at_once(accounting: Accounting, grant: SessionGrant) -> None:
+            foresee(accounting, grant)
+            ending.append(asyncio.ensure_future(grant.release()))
+
+        with mock.patch.object(Accounting, "foresee_end", end_at_once):
+            await scene.candidates["a"].release(first)
+            grant = await second
+        await ending[0]
+        after = await third
+        assert (after.predecessor.token, after.predecessor.ended_cleanly) == (grant.token, True)
+        assert after.settle == 0
 
     played(play)
 

@@ -9,11 +9,15 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from aioha import Elector, LeadershipLost, Term
+from aioha import Elector, LeadershipLost, Term, watchdog
+from aioha.clock import boottime
 from aioha.steps import Steps
+from aioha.tenure import Tenure
 from aioha.testing import Ensemble, Proxy
 from aioha.watchdog import stacks
 
@@ -213,3 +217,21 @@ def test_the_process_ends_also_where_no_thread_can_be_started(zookeeper: Ensembl
         proxy.hold()
         process.communicate(timeout=BOUND)
         assert process.returncode == 75
+
+
+async def test_work_that_has_ended_is_not_stuck_however_long_its_release_takes(caplog: pytest.LogCaptureFixture) -> None:
+    deadline, task = boottime() + 0.2, asyncio.current_task()
+    terms: dict[str, Any] = {"token": 1, "number": 1, "lease": 1.0, "stop_grace": 0.0}
+    grant: Any = SimpleNamespace(deadline=deadline, ended=None, doubtful=False, seated=True, listen=lambda _: None, **terms)
+    assert task is not None
+    watchdog.acquire()
+    try:
+        tenure = Tenure(grant, task, "/e", boottime, lambda _: None, exit_when_stuck=False)
+        tenure.close()
+        looked = threading.Event()
+        watchdog.watch(watchdog.Watched(lambda: deadline + 0.1, boottime, looked.set))
+        assert await asyncio.to_thread(looked.wait, BOUND)
+        tenure.dismiss()
+    finally:
+        watchdog.release()
+    assert not [record for record in caplog.records if record.levelname == "CRITICAL"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from ..clock import Clock
 from .errors import AuthFailed, ConnectionLoss, ProtocolError, ResponseError, SessionExpired, SessionMoved, error_for
-from .replies import MULTI, decode
+from .replies import MULTI, decode, watch_event
 from .requests import Request, failure
 from .untyped import protocol
 
@@ -61,7 +61,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.lost: str | None = None  # why, once it is
         self.hung_up = False  # lost because the other end has ended it, not because it was silent or unreachable
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done in the tick in which it is lost
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()  # done in the tick in which it is lost
         self._clock = clock
         self._listener: Listener | None = None
         self._transport: asyncio.Transport | None = None
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
             read_only=False,
         )
         self._check_open()
-        self._greeting = asyncio.get_running_loop().create_future()
+        self._greeting = self._loop.create_future()
         self._greeting_sent = self._clock()
         self._write(request.serialize())
         return await self._greeting
@@ -104,7 +105,7 @@ class Connection(asyncio.Protocol):
         the server said later. Requests are answered in the order in which they were sent.
         """
         self._check_open()
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Any] = self._loop.create_future()
         xid = request.special_xid or self._next_xid()
         sent = self._clock()  # before the bytes leave: a lease is counted from here
         self._pending.append(_Pending(xid, request.opcode, sent, reply, then))
@@ -186,9 +187,8 @@ class Connection(asyncio.Protocol):
             return
         xid, zxid, code = _HEADER.unpack_from(frame)
         if xid == _WATCH_XID:
-            event = protocol.WatchEvent.deserialize(frame[_HEADER.size :])
             if self._listener is not None:
-                self._listener.on_event(event.type, event.path)
+                self._listener.on_event(*watch_event(frame, _HEADER.size))
             return
         pending = self._pop(xid)
         body = frame[_HEADER.size :]
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
                 listener.on_lost(self, reason)
             except Exception as error:  # noqa: BLE001 - a bug, to be heard of; the transport must not stumble over it
                 context = {"message": "aioha: a listener failed on the loss of a connection", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(context)
+                self._loop.call_exception_handler(context)
 
 
 def _refusal(opcode: int, reply: Any, error: ResponseError | None) -> ResponseError | None:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import error_for
 from .untyped import protocol
 
-__all__ = ["MULTI", "decode"]
+__all__ = ["MULTI", "decode", "watch_event"]
 
 MULTI: int = protocol.TransactionRequest.opcode
 _SET_DATA: int = protocol.SetDataRequest.opcode
@@ -20,6 +20,7 @@ _STAT = struct.Struct(">qqqqiiiqiiq")
 _STAT_FIELDS = tuple(name for name, _ in protocol.stat.Stat.parts)
 _HEADER = struct.Struct(">i?i")  # of each result in a `multi`: opcode, whether it was the last, error
 _INT = struct.Struct(">i")
+_EVENT = struct.Struct(">iii")  # type, state, size of the path
 _ERROR = -1
 
 
@@ -33,6 +34,13 @@ def decode(opcode: int, body: bytes) -> Any:
         return _sync(body)
     response = protocol.response_xref.get(opcode)
     return None if response is None else response.deserialize(body)
+
+
+def watch_event(frame: bytes, offset: int) -> tuple[int, str]:
+    """Its type, and the path that it is about."""
+    kind, _, size = _EVENT.unpack_from(frame, offset)
+    path: bytes = struct.unpack_from(f">{max(size, 0)}s", frame, offset + _EVENT.size)[0]
+    return kind, path.decode()
 
 
 def _multi(body: bytes) -> Any:

@@ -25,6 +25,8 @@ CHANGED: int = protocol.WatchEvent.DATA_CHANGED
 class WatchKind(Enum):
     """The three tables of SetWatches."""
 
+    __hash__ = object.__hash__  # `Enum`'s own is Python, on the way of every event
+
     DATA = "data"  # armed on a node that exists
     EXIST = "exist"  # armed on a path where there is none yet
     CHILD = "child"

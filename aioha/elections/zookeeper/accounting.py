@@ -7,11 +7,13 @@ the transaction that ends the term cleanly, right before the member node is dele
 import asyncio
 import logging
 import random
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import SessionFailed
 from ...guardian import facts
+from ...leaders import Predecessor
 from ...record import Record
 from ...wire import requests
 from ...wire.errors import BadVersion, NoNode, ResponseError
@@ -29,6 +31,18 @@ ANY_VERSION = -1  # of member nodes: their names are theirs alone, and anybody m
 STUMBLE = 0.05  # seconds, jittered, after a lost connection
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The clean end of a term, ready to be sent while these are still to be fenced."""
+
+    unfenced: Sequence[Predecessor]
+    closed: list[requests.Request]
+    packed: requests.Request
+
+    def holds(self, grant: SessionGrant) -> bool:
+        return grant.ended is None and self.unfenced is grant.unfenced
+
+
 class Accounting:
     """Of one term. `record`: what is to be written; None: nothing. `check`: the request that only this term passes."""
 
@@ -37,36 +51,53 @@ class Accounting:
         self.record = record
         self._ground = ground
         self.check = requests.check(place.path, ANY_VERSION)
+        self._version: int | None = None  # of the record, to be written over; None: not yet
         self._writing: asyncio.Future[bool] | None = None
-        self._end: tuple[bytes, requests.Request] | None = None  # the clean end, ready to be sent, and its mark
+        self._grant: SessionGrant | None = None
+        self._end: _End | None = None
 
     def begin(self, version: int) -> None:
-        """Write it in the background, over this version of the record. It ends with the term, at the latest."""
-        if self.record is not None:
-            self._writing = asyncio.ensure_future(self._write(self.record, version))
+        """Write it in the background, over this version of the record. It ends with the term, at the latest, and begins
+        behind the first step of the work, which is not to wait.
+        """
+        self._version = version
+        asyncio.get_running_loop().call_soon(self._begun)
 
     async def is_written(self) -> bool:
         """Whether it was; waits until it is decided. Raises `SessionFailed` if it may not be, and cannot be done without."""
-        return self._writing is not None and await asyncio.shield(self._writing)
+        writing = self._begun()
+        return writing is not None and await asyncio.shield(writing)
 
     def foresee_end(self, grant: SessionGrant) -> None:
         """Once it is written, its clean end can be packed: nothing is to be in the way when the work has ended."""
-        if self._writing is not None:
-            self._writing.add_done_callback(lambda writing: self._pack_end(grant, writing))
+        self._grant = grant
+        if self._writing is not None and self._writing.done():
+            self._pack_end(self._writing)
 
-    def _pack_end(self, grant: SessionGrant, writing: "asyncio.Future[bool]") -> None:
-        if not writing.cancelled() and writing.exception() is None and writing.result() and self.place.name is not None:
-            mark, end = grant.ended_mark, self._closed(grant, written=True)
-            if end:
-                self._end = mark, requests.packed(self.place.leaving(end))
+    def _begun(self) -> "asyncio.Future[bool] | None":
+        """The writing, which begins now if it has not; None: nothing is to be written."""
+        if self._writing is None and self._version is not None and self.record is not None:
+            self._writing = asyncio.ensure_future(self._write(self.record, self._version))
+            self._writing.add_done_callback(self._pack_end)
+        return self._writing
+
+    def _pack_end(self, writing: "asyncio.Future[bool]") -> None:
+        grant = self._grant
+        if grant is None or self.place.name is None or writing.cancelled() or writing.exception() is not None:
+            return
+        closed = self._closed(grant, written=writing.result())
+        if closed:
+            self._end = _End(grant.unfenced, closed, requests.packed(self.place.leaving(closed)))
 
     def send_end(self, grant: SessionGrant) -> "asyncio.Future[Any] | None":
         """Send what releases the term, whose work has ended; None: there is something to wait for first."""
-        writing = self._writing
-        if grant.unsettled or (writing is not None and (not writing.done() or writing.cancelled() or writing.exception())):
+        if grant.unsettled:
             return None
-        if self._end is not None and grant.ended is None and self._end[0] == grant.ended_mark:
-            return self.place.send_leave(self._end[1])
+        if self._end is not None and self._end.holds(grant):
+            return self.place.send_leave(self._end.packed)
+        writing = self._begun()
+        if writing is not None and (not writing.done() or writing.cancelled() or writing.exception()):
+            return None
         return self.place.send_leave(
             self.place.leaving(self._closed(grant, written=writing is not None and writing.result()))
         )
@@ -110,6 +141,8 @@ class Accounting:
 
     def _closed(self, grant: SessionGrant, *, written: bool) -> list[requests.Request]:
         """What says that the term has ended cleanly, if anything said that it had begun."""
+        if self._end is not None and self._end.holds(grant):
+            return self._end.closed
         if not written or self.record is None or grant.ended is not None:
             return []
         return self._closing(grant.ended_mark)

@@ -199,7 +199,7 @@ class Bidder:
             node=self._ground.names.leader,
             node_version=OURS if before is not None else UNRECORDED,
             czxid=node.czxid,
-            leader=Leader(self._settings.identity, self._settings.payload, token, node.ctime),
+            token=token,
             number=successor.number if successor is not None else None,
             predecessor=last,
             settle=before.settle(ended) if before is not None else 0.0,
@@ -213,6 +213,7 @@ class Bidder:
             guardian=self._guardian,
             last_will=self._will if before is not None else _no_will,
         )
+        grant.begin(Leader(self._settings.identity, self._settings.payload, token, node.ctime))
         self._past.add(node.czxid)
         self._unknown = None
         refusal = self.succession.refusal(token)

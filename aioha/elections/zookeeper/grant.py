@@ -26,6 +26,7 @@ from .znodes import stat_or_none
 __all__ = ["WORTH_STARTING", "SessionGrant"]
 
 WORTH_STARTING = 1 / 4  # of the session timeout: how far ahead the end of the lease must lie for work to start
+NEVER = float("inf")
 CONFIRM_SHARE = 1 / 3  # of the session timeout: how long `confirm` waits
 
 
@@ -33,10 +34,11 @@ class SessionGrant:
     """Implements `Grant`. `checks` are the requests that only this term passes; `czxid` is its node's. `path`: the
     election's; `node`, `node_version`: the leader's node as we made it.
 
-    `give_up` begins the release, without awaiting; it is called once. `last_will`:
-    what the guardian is to do in our place, if it can do anything. `stake`: one that proves the lease already.
-    `is_watched`: whoever watches the node calls `node_event`.
+    `give_up` begins the release, without awaiting; it is called once. `last_will`: what the guardian is to do in our place,
+    if it can do anything. Can be made before there is a term: until `begin` it does nothing, and has no `leader`.
     """
+
+    leader: Leader
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class SessionGrant:
         node: str,
         node_version: int,
         czxid: int,
-        leader: Leader,
+        token: int,
         number: int | None,
         predecessor: Predecessor | None,
         old_terms: OldTerms,
@@ -60,23 +62,20 @@ class SessionGrant:
         give_up: "Callable[[SessionGrant], asyncio.Future[None]]",
         guardian: Guardian | None,
         last_will: "Callable[[SessionGrant], facts.Will | None]",
-        stake: Stake | None = None,
-        is_watched: bool = False,
     ) -> None:
         self.session = session
         self.path = path
         self.node = node
         self.node_version = node_version
         self.czxid = czxid
-        self.token = leader.token
+        self.token = token
         self.number = number
-        self.leader = leader
         self.predecessor = predecessor
         self._old_terms = old_terms
         self.settle = settle
         self.stop_grace = stop_grace
         self.ended: str | None = None
-        self._settled_at = clock() + settle
+        self._settled_at = NEVER
         self.checks = checks
         self._has_seat = has_seat
         self.no_transactions = no_transactions
@@ -88,13 +87,20 @@ class SessionGrant:
         self._last_will = last_will
         self._guarded = self._timed = False  # by our guardian: against death, and against hanging
         self._changed = asyncio.Event()  # `ended` was set: for whoever waits in `leased`
-        self._stake = Stake(path, checks, self.refuted) if stake is None else stake
-        self._unsubscribe = session.subscribe(self._session_changed)
+        self._stake = Stake(path, checks, self.refuted)
+        self._unsubscribe = _nobody
         self._releasing: asyncio.Future[None] | None = None
+
+    def begin(self, leader: Leader, stake: Stake | None = None, *, is_watched: bool = False) -> None:
+        """`stake`: one that proves the lease already. `is_watched`: whoever watches the node calls `node_event`."""
+        self.leader, session = leader, self.session
+        self._settled_at = self._clock() + self.settle
+        self._unsubscribe = session.subscribe(self._session_changed)
         if stake is None:  # its lease is proved as we begin; the next proof comes in its time if there is enough of it
             enough = session.timeout * WORTH_STARTING + session.heartbeat.pace
             session.heartbeat.hold(self._stake, at_once=self.usable < enough)
         else:
+            self._stake = stake
             stake.refuted = self.refuted
         if not is_watched:
             asyncio.get_running_loop().call_soon(self._watch)  # the work need not wait for it
@@ -158,9 +164,10 @@ class SessionGrant:
             self._guardian.begin(self.session.lease, self.stop_grace)
 
     async def ready(self, interrupted: asyncio.Event) -> None:
-        await self.leased(interrupted)
-        if self.ended is None and not interrupted.is_set():
-            self._be_guarded()
+        if self._guardian is not None or not self._is_worth_starting():
+            await self.leased(interrupted)
+            if self.ended is None and not interrupted.is_set():
+                self._be_guarded()
 
     async def confirm(self) -> None:
         try:
@@ -286,7 +293,7 @@ class SessionGrant:
             self._guardian.forget((facts.TERM, self.path))
 
     def _is_worth_starting(self) -> bool:
-        return self.usable >= self.session.timeout * WORTH_STARTING
+        return self.session.lease.deadline - self.stop_grace - self._clock() >= self.session.timeout * WORTH_STARTING
 
 
 def _nobody() -> None:

@@ -18,7 +18,6 @@ from ...clock import Clock, wall_time
 from ...ended import MOST_UNFENCED, Ended, brief, newest
 from ...guardian.guarded import Guardian
 from ...heartbeat import Stake
-from ...leaders import Predecessor
 from ...record import Record
 from ...session import ZooKeeperSession
 from ...settings import Settings
@@ -54,18 +53,15 @@ class _Plan:
     known: Known
     accounting: Accounting
     version: int  # of the record, to be written over
-    old_terms: OldTerms
-    last: Predecessor | None
-    record: Record
-    settle: float
+    grant: SessionGrant  # that has not begun
     is_written_first: bool  # nobody may work before the record says so
     trips: tuple[float, float]  # seconds, that the record reckons with
 
     def fits(self, place: Place, before: Ahead | None, known: Known) -> bool:
         """It is about these, and the link is as quick as it was."""
         is_about = self.place is place and self.before is before and self.known is known
-        now = place.session.hearing.trips
-        return is_about and all(trip <= SLOWER * then for trip, then in zip(now, self.trips, strict=True))
+        (to_server, to_leader), then = place.session.hearing.trips, self.trips
+        return is_about and to_server <= SLOWER * then[0] and to_leader <= SLOWER * then[1]
 
 
 class Turn:
@@ -81,6 +77,7 @@ class Turn:
         self.now: Clock = settings.clock
         self._ground = ground
         self._settings = settings
+        self._payload = settings.payload
         self._give_up = give_up
         self._guardian = guardian
         self._succession = Succession(ground, settings)
@@ -161,14 +158,13 @@ class Turn:
         self.forget(session)
         plan.accounting.begin(plan.version)
         if plan.is_written_first or not place.is_watched:
-            mark = plan.old_terms.mark(plan.record.token)
             # Should we be cancelled meanwhile.
-            self._withdraw = functools.partial(plan.accounting.withdraw, mark, owes=plan.settle > 0)
+            self._withdraw = functools.partial(plan.accounting.withdraw, plan.grant.ended_mark, owes=plan.grant.settle > 0)
             may_begin = await self._may_begin(plan)
             self._withdraw = None
             if not may_begin:
                 return None
-        return await self._granted(plan, place.czxid, stake)
+        return await self._begun(plan, stake)
 
     async def _may_begin(self, plan: _Plan) -> bool:
         """It is decided whether our record is written, as nobody may write it behind another one of ours; and our node, to
@@ -217,37 +213,19 @@ class Turn:
         is_lifted = record.token_base != view.record.token_base or view.unreadable is not None
         is_written_first = is_kept and (is_lifted or not place.tells_whose)
         accounting = Accounting(self._ground, place, record if is_kept else None)
-        old_terms = OldTerms(self._ground, ended, unfenced)
-        return _Plan(
-            place,
-            before,
-            known,
-            accounting,
-            view.version,
-            old_terms,
-            last,
-            record,
-            settle,
-            is_written_first,
-            session.hearing.trips,
-        )
-
-    async def _granted(self, plan: _Plan, czxid: int, stake: Stake) -> SessionGrant:
-        place, accounting, record, settings = plan.place, plan.accounting, plan.record, self._settings
-        session = place.session
         grant = SessionGrant(
             session,
-            settings.clock,
+            self._settings.clock,
             path=self._ground.path,
             node=place.path,
             node_version=ANY_VERSION,
             czxid=czxid,
-            leader=Leader(settings.identity, settings.payload, record.token, wall_time()),
-            number=record.number if accounting.record is not None else None,
-            predecessor=plan.last,
-            settle=plan.settle,
-            old_terms=plan.old_terms,
-            stop_grace=settings.grace_within(session.timeout),
+            token=token,
+            number=record.number if is_kept else None,
+            predecessor=last,
+            settle=settle,
+            old_terms=OldTerms(self._ground, ended, unfenced),
+            stop_grace=self._settings.grace_within(session.timeout),
             checks=[accounting.check],
             has_seat=False,
             no_transactions=None,
@@ -255,12 +233,15 @@ class Turn:
             give_up=lambda grant: self._give_up(grant, accounting),
             guardian=self._guardian,
             last_will=accounting.will,
-            stake=stake,
-            is_watched=True,
         )
-        place.heard = grant.node_event
-        accounting.foresee_end(grant)
-        refusal = self._succession.refusal(record.token)
+        return _Plan(place, before, known, accounting, view.version, grant, is_written_first, session.hearing.trips)
+
+    async def _begun(self, plan: _Plan, stake: Stake) -> SessionGrant:
+        grant, settings = plan.grant, self._settings
+        plan.place.heard = grant.node_event
+        grant.begin(Leader(settings.identity, self._payload, grant.token, wall_time()), stake, is_watched=True)
+        plan.accounting.foresee_end(grant)
+        refusal = self._succession.refusal(grant.token)
         if refusal is not None:
             await grant.release()
             raise refusal
