@@ -1,6 +1,8 @@
 """Chaos: what its schedule holds, how its histories are judged and drawn; two minutes of it; and that it leaves nothing."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from aioha.testing.java import missing
 MINUTES = 2.0
 SEED = 1
 MARK = "CHAOS_TEST"
+BEFORE, AFTER = 8.0, 3.0  # seconds around a violation that are shown
 DECK = QUICK_PER_DECK + len(SLOW)
 
 # ---------------------------------------------------------------------- schedule
@@ -240,6 +243,25 @@ def processes_of(running: "subprocess.Popen[str]") -> list[str]:
     return found
 
 
+def around_the_first_violation(said: str, kept: Path) -> str:
+    """What all had to say in these seconds: the directory is soon gone."""
+    first = re.search(r"VIOLATION \S+ at ([0-9.]+)", said)
+    if first is None:
+        return ""
+    at = float(first[1])
+    told = list[tuple[float, str]]()
+    for line in (kept / "history.jsonl").read_text().splitlines():
+        fact = json.loads(line)
+        if fact["kind"] not in ("stepped", "wrote"):
+            told.append((fact["at"], line))
+    for log in sorted((kept / "logs").glob("c*.log")):
+        for line in log.read_text(errors="replace").splitlines():
+            stamp = re.match(r"[0-9]+\.[0-9]{6}", line)
+            if stamp is not None:
+                told.append((float(stamp[0]), f"{log.stem}: {line}"))
+    return "\n".join(line for when, line in sorted(told) if at - BEFORE < when < at + AFTER)
+
+
 @pytest.fixture
 def here() -> None:
     why = missing()
@@ -257,7 +279,7 @@ def test_two_minutes(here: None, tmp_path: Path) -> None:
     running = chaos(MINUTES, kept)
     said, _ = running.communicate()
     print(said)
-    assert running.returncode == 0, said
+    assert running.returncode == 0, f"{said}\n{around_the_first_violation(said, kept)}"
     assert (kept / "report.txt").read_text() in said
     assert len((kept / "history.jsonl").read_text().splitlines()) > 1000
     ET.parse(kept / "picture.svg")  # noqa: S314 - ours
@@ -307,3 +329,15 @@ def test_without_what_it_needs_it_says_so(tmp_path: Path) -> None:
         said, _ = running.communicate()
         assert "CHAOS DID NOT RUN" in said
         assert running.returncode == code
+
+
+def test_what_was_said_around_a_violation_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "c1.1.log").write_text(
+        "1.000000 INFO early\n95.500000 INFO session suspended\ntrace\n104.000000 INFO late\n"
+    )
+    facts = [{"at": 95.0, "kind": "began", "who": "c2.1"}, {"at": 96.0, "kind": "stepped"}, {"at": 50.0, "kind": "calm"}]
+    (tmp_path / "history.jsonl").write_text("".join(f"{json.dumps(fact)}\n" for fact in facts))
+    told = around_the_first_violation("VIOLATION I1 at 100.5: both\nVIOLATION I1 at 200.0: both", tmp_path)
+    assert told.splitlines() == [json.dumps(facts[0]), "c1.1: 95.500000 INFO session suspended"]
+    assert around_the_first_violation("0 violations", tmp_path) == ""

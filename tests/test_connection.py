@@ -102,8 +102,14 @@ async def test_an_event_tells_what_has_happened_and_where(path: bytes | None, to
 
 @pytest.mark.parametrize(
     "rest",
-    [b"", struct.pack(">ii", 2, 3), struct.pack(">iii", 2, 3, 3) + b"/a", struct.pack(">iii", 2, 3, 1) + b"\xff"],
-    ids=["empty", "cut short", "less than it says", "no text"],
+    [
+        b"",
+        struct.pack(">ii", 2, 3),
+        struct.pack(">iii", 2, 3, 3) + b"/a",
+        struct.pack(">iii", 2, 3, 1) + b"\xff",
+        struct.pack(">iii", 2, 3, -5),
+    ],
+    ids=["empty", "cut short", "less than it says", "no text", "less than nothing"],
 )
 async def test_an_event_that_cannot_be_read_ends_the_connection(rest: bytes) -> None:
     connection, listener = connected()

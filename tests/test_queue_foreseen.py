@@ -51,7 +51,7 @@ def test_what_was_foreseen_and_does_not_come_leaves_nothing_behind() -> None:
     played(play)
 
 
-def test_a_term_that_ends_before_its_record_is_begun_ends_cleanly_all_the_same() -> None:
+def test_a_term_that_ends_before_its_record_is_written_ends_cleanly_all_the_same() -> None:
     async def play(scene: Scene) -> None:
         first, second, third = await in_line(scene, "a", "b", "c")
         ending = list[asyncio.Future[None]]()

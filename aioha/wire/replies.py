@@ -39,7 +39,7 @@ def decode(opcode: int, body: bytes) -> Any:
 def watch_event(frame: bytes, offset: int) -> tuple[int, str]:
     """Its type, and the path that it is about."""
     kind, _, size = _EVENT.unpack_from(frame, offset)
-    path: bytes = struct.unpack_from(f">{max(size, 0)}s", frame, offset + _EVENT.size)[0]
+    path: bytes = struct.unpack_from(f">{0 if size == -1 else size}s", frame, offset + _EVENT.size)[0]
     return kind, path.decode()
 
 

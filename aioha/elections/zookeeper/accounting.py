@@ -51,39 +51,25 @@ class Accounting:
         self.record = record
         self._ground = ground
         self.check = requests.check(place.path, ANY_VERSION)
-        self._version: int | None = None  # of the record, to be written over; None: not yet
         self._writing: asyncio.Future[bool] | None = None
-        self._grant: SessionGrant | None = None
         self._end: _End | None = None
 
     def begin(self, version: int) -> None:
-        """Write it in the background, over this version of the record. It ends with the term, at the latest, and begins
-        behind the first step of the work, which is not to wait.
-        """
-        self._version = version
-        asyncio.get_running_loop().call_soon(self._begun)
+        """Write it in the background, over this version of the record. It ends with the term, at the latest."""
+        if self.record is not None:
+            self._writing = asyncio.ensure_future(self._write(self.record, version))
 
     async def is_written(self) -> bool:
         """Whether it was; waits until it is decided. Raises `SessionFailed` if it may not be, and cannot be done without."""
-        writing = self._begun()
-        return writing is not None and await asyncio.shield(writing)
+        return self._writing is not None and await asyncio.shield(self._writing)
 
     def foresee_end(self, grant: SessionGrant) -> None:
         """Once it is written, its clean end can be packed: nothing is to be in the way when the work has ended."""
-        self._grant = grant
-        if self._writing is not None and self._writing.done():
-            self._pack_end(self._writing)
+        if self._writing is not None:
+            self._writing.add_done_callback(lambda writing: self._pack_end(grant, writing))
 
-    def _begun(self) -> "asyncio.Future[bool] | None":
-        """The writing, which begins now if it has not; None: nothing is to be written."""
-        if self._writing is None and self._version is not None and self.record is not None:
-            self._writing = asyncio.ensure_future(self._write(self.record, self._version))
-            self._writing.add_done_callback(self._pack_end)
-        return self._writing
-
-    def _pack_end(self, writing: "asyncio.Future[bool]") -> None:
-        grant = self._grant
-        if grant is None or self.place.name is None or writing.cancelled() or writing.exception() is not None:
+    def _pack_end(self, grant: SessionGrant, writing: "asyncio.Future[bool]") -> None:
+        if writing.cancelled() or writing.exception() is not None or self.place.name is None:
             return
         closed = self._closed(grant, written=writing.result())
         if closed:
@@ -95,7 +81,7 @@ class Accounting:
             return None
         if self._end is not None and self._end.holds(grant):
             return self.place.send_leave(self._end.packed)
-        writing = self._begun()
+        writing = self._writing
         if writing is not None and (not writing.done() or writing.cancelled() or writing.exception()):
             return None
         return self.place.send_leave(

@@ -238,6 +238,7 @@ class Turn:
 
     async def _begun(self, plan: _Plan, stake: Stake) -> SessionGrant:
         grant, settings = plan.grant, self._settings
+        grant.stop_grace = settings.grace_within(grant.session.timeout)  # servers may have granted less meanwhile
         plan.place.heard = grant.node_event
         grant.begin(Leader(settings.identity, self._payload, grant.token, wall_time()), stake, is_watched=True)
         plan.accounting.foresee_end(grant)
