@@ -8,7 +8,6 @@ from bareelections import ONE_WAY, ROUND_TRIP, Scene, played
 from test_queue_trouble import in_line
 
 from aioha.elections.zookeeper import turn
-from aioha.elections.zookeeper.accounting import Accounting
 from aioha.elections.zookeeper.grant import SessionGrant
 from aioha.elections.zookeeper.succession import Succession
 from aioha.elections.zookeeper.turn import EARLIER
@@ -35,7 +34,7 @@ def test_whoever_is_next_knows_its_term_before_it_comes() -> None:
 
 
 def test_what_was_foreseen_and_does_not_come_leaves_nothing_behind() -> None:
-    """Whoever is next withdraws, or loses its session: no watch, no stake and no listener of a term that never was."""
+    """Whoever is next withdraws: no watch, no stake and no listener of a term that never was."""
 
     async def play(scene: Scene) -> None:
         first, second = await in_line(scene, "a", "b")
@@ -47,27 +46,6 @@ def test_what_was_foreseen_and_does_not_come_leaves_nothing_behind() -> None:
         assert (session.heartbeat.is_needed, len(session._watches)) == (False, 0)
         assert not any(isinstance(getattr(each, "__self__", None), SessionGrant) for each in session._listeners)
         await scene.candidates["a"].release(first)
-
-    played(play)
-
-
-def test_a_term_that_ends_before_its_record_is_written_ends_cleanly_all_the_same() -> None:
-    async def play(scene: Scene) -> None:
-        first, second, third = await in_line(scene, "a", "b", "c")
-        ending = list[asyncio.Future[None]]()
-        foresee = Accounting.foresee_end
-
-        def end_at_once(accounting: Accounting, grant: SessionGrant) -> None:
-            foresee(accounting, grant)
-            ending.append(asyncio.ensure_future(grant.release()))
-
-        with mock.patch.object(Accounting, "foresee_end", end_at_once):
-            await scene.candidates["a"].release(first)
-            grant = await second
-        await ending[0]
-        after = await third
-        assert (after.predecessor.token, after.predecessor.ended_cleanly) == (grant.token, True)
-        assert after.settle == 0
 
     played(play)
 

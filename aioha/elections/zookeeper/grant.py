@@ -293,7 +293,7 @@ class SessionGrant:
             self._guardian.forget((facts.TERM, self.path))
 
     def _is_worth_starting(self) -> bool:
-        return self.session.lease.deadline - self.stop_grace - self._clock() >= self.session.timeout * WORTH_STARTING
+        return self.usable >= self.session.timeout * WORTH_STARTING
 
 
 def _nobody() -> None:
